@@ -1,0 +1,94 @@
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use wattline_model::Counters;
+
+/// The time and the counters of the last reading of a device.
+pub type Last = (i64, Counters);
+
+/// The last reading of each of the devices that were heard from lately: a bounded cache.
+///
+/// A device is known by a 128-bit hash that the caller makes, so an entry has one size whatever the ids
+/// are. Two generations take turns: a device that is heard from moves to the young one, and when that is
+/// full the old one is dropped whole. What is dropped is looked up again, so the bound costs time only.
+#[derive(Debug)]
+pub struct LastReadings {
+    young: Generation,
+    old: Generation,
+    generation_max: usize,
+}
+
+type Generation = HashMap<u128, Last, BuildHasherDefault<AlreadyHashed>>;
+
+impl LastReadings {
+    /// A cache of at least `devices_max / 2` and at most `devices_max` devices once it is full.
+    pub fn new(devices_max: usize) -> Self {
+        LastReadings {
+            young: Generation::default(),
+            old: Generation::default(),
+            generation_max: (devices_max / 2).max(1),
+        }
+    }
+
+    pub fn get(&self, device: u128) -> Option<&Last> {
+        self.young.get(&device).or_else(|| self.old.get(&device))
+    }
+
+    pub fn put(&mut self, device: u128, last: Last) {
+        self.old.remove(&device);
+        if self.young.len() >= self.generation_max && !self.young.contains_key(&device) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(device, last);
+    }
+
+    pub fn forget(&mut self, device: u128) {
+        self.young.remove(&device);
+        self.old.remove(&device);
+    }
+
+    pub fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The key is a hash already: half of it is as good a hash as any.
+#[derive(Default)]
+struct AlreadyHashed(u64);
+
+impl Hasher for AlreadyHashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Only u128 keys are used; they come by `write_u128`.
+        debug_assert!(bytes.is_empty());
+    }
+
+    fn write_u128(&mut self, key: u128) {
+        self.0 = key as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stays_within_its_bound_and_keeps_what_is_heard_from() {
+        let mut cache = LastReadings::new(100);
+        for round in 0..1_000u128 {
+            cache.put(7, (round as i64, [0; 4]));
+            cache.put(1_000 + round, (0, [0; 4]));
+            assert!(cache.len() <= 100);
+            assert_eq!(cache.get(7), Some(&(round as i64, [0; 4])));
+        }
+        cache.forget(7);
+        assert_eq!(cache.get(7), None);
+    }
+}

@@ -1,0 +1,313 @@
+//! The Kafka record: the points of one request that go to one partition.
+//!
+//! It is a Protobuf message, published as `deploy/proto/telemetry.proto`. The bytes are written and read
+//! here by hand, straight from and into points that borrow, because every point passes through both.
+
+use std::borrow::Cow;
+
+use wattline_model::{Kind, Limits, Mode, Point, Quantities, Quantity};
+
+/// The version of the record that is written, and the newest one that is read.
+pub const VERSION: u64 = 1;
+
+/// What all points of a record share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header<'a> {
+    pub client_id: &'a str,
+    pub request_id: &'a str,
+    /// When the gateway took the request, by its clock.
+    pub received_at_ms: i64,
+}
+
+/// A record, decoded; its points borrow from the bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record<'a> {
+    pub header: Header<'a>,
+    pub points: Vec<Point<'a>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    #[error("record version {0} is not known here")]
+    UnknownVersion(u64),
+    #[error("not a telemetry record: {0}")]
+    Undecodable(&'static str),
+}
+
+// The field numbers of the message `Telemetry`.
+const VERSION_FIELD: u32 = 1;
+const CLIENT_ID: u32 = 2;
+const RECEIVED_AT_MS: u32 = 3;
+const REQUEST_ID: u32 = 4;
+const POINTS: u32 = 5;
+
+// The field numbers of the message `Point`. The quantities have a number each, from `QUANTITY_FIRST` on.
+const DEVICE_ID: u32 = 1;
+const TIME_MS: u32 = 2;
+const DURATION_MS: u32 = 3;
+const IS_ONLINE: u32 = 4;
+const IS_GRID_ONLINE: u32 = 5;
+const MODE: u32 = 6;
+const QUANTITY_FIRST: u32 = 7;
+const OEM_RAW_DATA: u32 = 20;
+const LIMIT_BATTERY_CHARGE_W: u32 = 21;
+const LIMIT_BATTERY_DISCHARGE_W: u32 = 22;
+const LIMIT_HOME_W: u32 = 23;
+const LIMIT_SOLAR_W: u32 = 24;
+const COUNTER_MODULUS_WH: u32 = 25;
+
+const WIRE_VARINT: u32 = 0;
+const WIRE_64_BIT: u32 = 1;
+const WIRE_BYTES: u32 = 2;
+const WIRE_32_BIT: u32 = 5;
+
+/// Begins a record in an empty buffer.
+pub fn begin(buffer: &mut Vec<u8>, header: &Header<'_>) {
+    debug_assert!(buffer.is_empty());
+    put_uint(buffer, VERSION_FIELD, VERSION);
+    put_bytes(buffer, CLIENT_ID, header.client_id.as_bytes());
+    put_uint(buffer, RECEIVED_AT_MS, header.received_at_ms as u64);
+    put_bytes(buffer, REQUEST_ID, header.request_id.as_bytes());
+}
+
+/// Adds a point to a record that was begun.
+pub fn push(buffer: &mut Vec<u8>, kind: Kind, point: &Point<'_>) {
+    put_varint(buffer, u64::from(POINTS << 3 | WIRE_BYTES));
+    // Nearly every point is shorter than 128 bytes, so its length takes one byte.
+    let length_at = buffer.len();
+    buffer.push(0);
+    put_point(buffer, kind, point);
+    let length = buffer.len() - length_at - 1;
+    if length < 0x80 {
+        buffer[length_at] = length as u8;
+    } else {
+        let mut encoded = [0; VARINT_BYTES_MAX];
+        let encoded = encode_varint(length as u64, &mut encoded);
+        buffer.splice(length_at..=length_at, encoded.iter().copied());
+    }
+}
+
+fn put_point(buffer: &mut Vec<u8>, kind: Kind, point: &Point<'_>) {
+    put_bytes(buffer, DEVICE_ID, point.device_id.as_bytes());
+    put_uint(buffer, TIME_MS, point.time_ms as u64);
+    if point.duration_ms != 0 {
+        put_uint(buffer, DURATION_MS, u64::from(point.duration_ms));
+    }
+    if point.last_is_online {
+        put_uint(buffer, IS_ONLINE, 1);
+    }
+    if let Some(online) = point.last_is_grid_online {
+        put_uint(buffer, IS_GRID_ONLINE, u64::from(online));
+    }
+    if let Some(mode) = point.last_mode {
+        put_uint(buffer, MODE, mode as u64);
+    }
+    for quantity in Quantity::ALL {
+        if let Some(thousandths) = point.quantities.get(quantity) {
+            put_uint(buffer, QUANTITY_FIRST + quantity as u32, thousandths as u64);
+        }
+    }
+    if let Some(text) = &point.oem_raw_data {
+        put_bytes(buffer, OEM_RAW_DATA, text.as_bytes());
+    }
+    if kind == Kind::BatteryCounter {
+        let limits = &point.limits;
+        for (number, value) in [
+            (LIMIT_BATTERY_CHARGE_W, u64::from(limits.battery_charge_w)),
+            (LIMIT_BATTERY_DISCHARGE_W, u64::from(limits.battery_discharge_w)),
+            (LIMIT_HOME_W, u64::from(limits.home_w)),
+            (LIMIT_SOLAR_W, u64::from(limits.solar_w)),
+            (COUNTER_MODULUS_WH, limits.modulus_mwh),
+        ] {
+            if value != 0 {
+                put_uint(buffer, number, value);
+            }
+        }
+    }
+}
+
+/// Decodes a whole record. Fields that are not known are passed over, as Protobuf has it.
+pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
+    let mut reader = Reader { bytes };
+    let mut version = 0;
+    let mut header = Header { client_id: "", request_id: "", received_at_ms: 0 };
+    let mut points = Vec::new();
+    while let Some(field) = reader.field()? {
+        match (field.number, field.value) {
+            (VERSION_FIELD, Value::Uint(value)) => {
+                version = value;
+                if version != VERSION {
+                    return Err(RecordError::UnknownVersion(version));
+                }
+            }
+            (CLIENT_ID, Value::Bytes(value)) => header.client_id = text(value)?,
+            (RECEIVED_AT_MS, Value::Uint(value)) => header.received_at_ms = value as i64,
+            (REQUEST_ID, Value::Bytes(value)) => header.request_id = text(value)?,
+            (POINTS, Value::Bytes(value)) => points.push(decode_point(value)?),
+            (VERSION_FIELD..=POINTS, _) => return Err(RecordError::Undecodable("a field has another type")),
+            _ => {}
+        }
+    }
+    if version == 0 {
+        return Err(RecordError::Undecodable("the version is missing"));
+    }
+    if header.client_id.is_empty() {
+        return Err(RecordError::Undecodable("the client is missing"));
+    }
+    if points.len() > crate::POINTS_MAX {
+        return Err(RecordError::Undecodable("too many points"));
+    }
+    Ok(Record { header, points })
+}
+
+fn decode_point(bytes: &[u8]) -> Result<Point<'_>, RecordError> {
+    let mut point = Point {
+        device_id: Cow::Borrowed(""),
+        time_ms: 0,
+        duration_ms: 0,
+        last_is_online: false,
+        last_is_grid_online: None,
+        last_mode: None,
+        quantities: Quantities::default(),
+        oem_raw_data: None,
+        limits: Limits::default(),
+    };
+    let narrow =
+        |value: u64| u32::try_from(value).map_err(|_| RecordError::Undecodable("a number is too large"));
+    const QUANTITY_LAST: u32 = QUANTITY_FIRST + Quantity::COUNT as u32 - 1;
+    let mut reader = Reader { bytes };
+    while let Some(field) = reader.field()? {
+        match (field.number, field.value) {
+            (DEVICE_ID, Value::Bytes(value)) => point.device_id = Cow::Borrowed(text(value)?),
+            (TIME_MS, Value::Uint(value)) => point.time_ms = value as i64,
+            (DURATION_MS, Value::Uint(value)) => point.duration_ms = narrow(value)?,
+            (IS_ONLINE, Value::Uint(value)) => point.last_is_online = value != 0,
+            (IS_GRID_ONLINE, Value::Uint(value)) => point.last_is_grid_online = Some(value != 0),
+            (MODE, Value::Uint(value)) => point.last_mode = Mode::from_number(value),
+            (number @ QUANTITY_FIRST..=QUANTITY_LAST, Value::Uint(value)) => {
+                let quantity = Quantity::ALL[(number - QUANTITY_FIRST) as usize];
+                if value > quantity.max_thousandths() as u64 {
+                    return Err(RecordError::Undecodable("a quantity is too large"));
+                }
+                point.quantities.set(quantity, value as i64);
+            }
+            (OEM_RAW_DATA, Value::Bytes(value)) => point.oem_raw_data = Some(Cow::Borrowed(text(value)?)),
+            (LIMIT_BATTERY_CHARGE_W, Value::Uint(value)) => point.limits.battery_charge_w = narrow(value)?,
+            (LIMIT_BATTERY_DISCHARGE_W, Value::Uint(value)) => {
+                point.limits.battery_discharge_w = narrow(value)?
+            }
+            (LIMIT_HOME_W, Value::Uint(value)) => point.limits.home_w = narrow(value)?,
+            (LIMIT_SOLAR_W, Value::Uint(value)) => point.limits.solar_w = narrow(value)?,
+            (COUNTER_MODULUS_WH, Value::Uint(value)) => point.limits.modulus_mwh = value,
+            (DEVICE_ID..=COUNTER_MODULUS_WH, _) => {
+                return Err(RecordError::Undecodable("a field of a point has another type"));
+            }
+            _ => {}
+        }
+    }
+    if point.device_id.is_empty() {
+        return Err(RecordError::Undecodable("a point has no device"));
+    }
+    Ok(point)
+}
+
+fn text(bytes: &[u8]) -> Result<&str, RecordError> {
+    std::str::from_utf8(bytes).map_err(|_| RecordError::Undecodable("invalid UTF-8"))
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+}
+
+struct Read<'a> {
+    number: u32,
+    value: Value<'a>,
+}
+
+enum Value<'a> {
+    Uint(u64),
+    Bytes(&'a [u8]),
+    /// Eight or four bytes; no field of ours has such a value.
+    Fixed,
+}
+
+impl<'a> Reader<'a> {
+    #[inline]
+    fn field(&mut self) -> Result<Option<Read<'a>>, RecordError> {
+        if self.bytes.is_empty() {
+            return Ok(None);
+        }
+        let tag = self.varint()?;
+        let number = u32::try_from(tag >> 3)
+            .ok()
+            .filter(|&number| number > 0)
+            .ok_or(RecordError::Undecodable("bad tag"))?;
+        let value = match (tag & 7) as u32 {
+            WIRE_VARINT => Value::Uint(self.varint()?),
+            WIRE_BYTES => {
+                let length = self.varint()?;
+                let length = usize::try_from(length).unwrap_or(usize::MAX);
+                Value::Bytes(self.take(length)?)
+            }
+            WIRE_64_BIT => self.take(8).map(|_| Value::Fixed)?,
+            WIRE_32_BIT => self.take(4).map(|_| Value::Fixed)?,
+            _ => return Err(RecordError::Undecodable("bad wire type")),
+        };
+        Ok(Some(Read { number, value }))
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], RecordError> {
+        let (taken, rest) = self.bytes.split_at_checked(length).ok_or(RecordError::Undecodable("cut off"))?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Result<u64, RecordError> {
+        let mut value = 0;
+        for (at, &byte) in self.bytes.iter().take(VARINT_BYTES_MAX).enumerate() {
+            value |= u64::from(byte & 0x7f) << (7 * at);
+            if byte < 0x80 {
+                self.bytes = &self.bytes[at + 1..];
+                return Ok(value);
+            }
+        }
+        Err(RecordError::Undecodable("bad number"))
+    }
+}
+
+const VARINT_BYTES_MAX: usize = 10;
+
+#[inline]
+fn encode_varint(mut value: u64, encoded: &mut [u8; VARINT_BYTES_MAX]) -> &[u8] {
+    let mut length = 0;
+    while value >= 0x80 {
+        encoded[length] = value as u8 | 0x80;
+        value >>= 7;
+        length += 1;
+    }
+    encoded[length] = value as u8;
+    &encoded[..=length]
+}
+
+#[inline]
+fn put_varint(buffer: &mut Vec<u8>, value: u64) {
+    if value < 0x80 {
+        buffer.push(value as u8);
+        return;
+    }
+    buffer.extend_from_slice(encode_varint(value, &mut [0; VARINT_BYTES_MAX]));
+}
+
+#[inline]
+fn put_uint(buffer: &mut Vec<u8>, number: u32, value: u64) {
+    put_varint(buffer, u64::from(number << 3 | WIRE_VARINT));
+    put_varint(buffer, value);
+}
+
+#[inline]
+fn put_bytes(buffer: &mut Vec<u8>, number: u32, value: &[u8]) {
+    put_varint(buffer, u64::from(number << 3 | WIRE_BYTES));
+    put_varint(buffer, value.len() as u64);
+    buffer.extend_from_slice(value);
+}
