@@ -1,1 +1,62 @@
+//! Kafka, as Wattline uses it: append records and wait for their acknowledgement, consume partitions with
+//! offsets and metadata that the caller commits, read a topic from end to end, create topics.
+//!
+//! This is the only crate that uses rdkafka. It must not know points or sinks: a record is bytes.
 
+mod consumer;
+mod producer;
+mod reader;
+mod topics;
+
+use std::collections::BTreeMap;
+
+use rdkafka::ClientConfig;
+
+pub use consumer::{Assigned, Committer, Consumer, ConsumerSettings, Delivery, Partitions, Start};
+pub use producer::{Appended, Health, Producer, ProducerSettings, Record};
+pub use reader::Reader;
+pub use topics::{Topic, create_topics, partition_count, partition_counts};
+
+/// A partition of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicPartition {
+    pub topic: std::sync::Arc<str>,
+    pub partition: i32,
+}
+
+impl std::fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.topic, self.partition)
+    }
+}
+
+/// How to reach the cluster.
+#[derive(Clone)]
+pub struct Connection {
+    /// `host:port,host:port`.
+    pub brokers: String,
+    /// Further librdkafka properties (TLS, SASL, …), by their own names. Values may be secret.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.properties.keys().collect();
+        f.debug_struct("Connection").field("brokers", &self.brokers).field("properties", &names).finish()
+    }
+}
+
+impl Connection {
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("client.id", "wattline");
+        config.set("bootstrap.servers", &self.brokers);
+        // A broker that comes back is found again within a second or so.
+        config.set("reconnect.backoff.ms", "100");
+        config.set("reconnect.backoff.max.ms", "1000");
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        config
+    }
+}

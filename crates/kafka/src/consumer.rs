@@ -1,0 +1,348 @@
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use bytes::Bytes;
+use metrics::{counter, gauge};
+use rdkafka::ClientContext;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
+use rdkafka::statistics::Statistics;
+use rdkafka::topic_partition_list::Offset;
+use rdkafka::types::RDKafkaRespErr;
+use tracing::{info, warn};
+
+use crate::{Connection, TopicPartition};
+
+/// Where a group begins that has committed nothing yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    Beginning,
+    /// A partition without a committed offset is an error.
+    Committed,
+}
+
+#[derive(Clone, Debug)]
+pub struct ConsumerSettings {
+    pub group: String,
+    pub topics: Vec<String>,
+    pub start: Start,
+    pub session_timeout_ms: u64,
+    /// Bytes that are fetched ahead, over all partitions.
+    pub prefetch_bytes_max: usize,
+}
+
+/// A partition that was assigned, and where it goes on.
+#[derive(Clone, Debug)]
+pub struct Assigned {
+    pub partition: TopicPartition,
+    /// The committed offset and its metadata; none for a partition that begins.
+    pub committed: Option<(i64, String)>,
+    pub committer: Committer,
+}
+
+/// A record of a partition.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub partition: TopicPartition,
+    pub offset: i64,
+    /// When the record was produced, by the producer's clock.
+    pub time_ms: i64,
+    pub value: Bytes,
+}
+
+/// What the owner of the partitions does; called on the consumer's own thread.
+pub trait Partitions: Send + Sync + 'static {
+    /// A partition is ours from now on; its records follow.
+    fn assigned(&self, assigned: Assigned);
+
+    /// These partitions are ours no longer. When this returns, nothing commits for them any more.
+    fn revoked(&self, partitions: &[TopicPartition]);
+
+    /// Takes a record, or gives it back when its partition's queue is full; then the partition is paused
+    /// and the record offered again.
+    fn deliver(&self, delivery: Delivery) -> Result<(), Delivery>;
+
+    /// How far the partition reaches in Kafka, told about every second.
+    fn high_watermark(&self, partition: &TopicPartition, offset: i64);
+}
+
+type Inner = BaseConsumer<Context>;
+
+/// Records whose partition is paused because its queue is full, in their order: one each, as a rule.
+type Held = HashMap<TopicPartition, VecDeque<Delivery>>;
+
+/// Commits the offset of a partition with metadata, and waits for Kafka's word.
+#[derive(Clone)]
+pub struct Committer {
+    /// The consumer goes away when it is closed, whatever tasks are left.
+    inner: std::sync::Weak<Inner>,
+}
+
+impl std::fmt::Debug for Committer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Committer")
+    }
+}
+
+impl Committer {
+    /// Blocks until the group's coordinator has it or refuses it.
+    pub fn commit(&self, partition: &TopicPartition, offset: i64, metadata: &str) -> anyhow::Result<()> {
+        let inner = self.inner.upgrade().context("the consumer is closed")?;
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(&partition.topic, partition.partition);
+        let mut element = list.find_partition(&partition.topic, partition.partition).context("just added")?;
+        element.set_offset(Offset::Offset(offset))?;
+        element.set_metadata(metadata);
+        inner
+            .commit(&list, CommitMode::Sync)
+            .with_context(|| format!("Kafka refused the offset of {partition}"))
+    }
+}
+
+/// A member of a consumer group.
+pub struct Consumer {
+    inner: Arc<Inner>,
+    partitions: Arc<dyn Partitions>,
+    topics: Vec<String>,
+    fault: Arc<Mutex<Option<anyhow::Error>>>,
+}
+
+impl Consumer {
+    pub fn new(
+        connection: &Connection,
+        settings: &ConsumerSettings,
+        partitions: Arc<dyn Partitions>,
+    ) -> anyhow::Result<Self> {
+        let mut config = connection.config();
+        config.set("group.id", &settings.group);
+        config.set("enable.auto.commit", "false");
+        config.set("enable.auto.offset.store", "false");
+        config.set("auto.offset.reset", "error");
+        config.set("session.timeout.ms", settings.session_timeout_ms.to_string());
+        // The poll loop never waits for a sink, so a member that does not poll for that long is stuck.
+        config.set("max.poll.interval.ms", "300000");
+        config.set("queued.max.messages.kbytes", (settings.prefetch_bytes_max / 1024).max(1).to_string());
+        config.set("statistics.interval.ms", "1000");
+        let fault = Arc::new(Mutex::new(None));
+        let context = Context {
+            partitions: Arc::clone(&partitions),
+            start: settings.start,
+            group: settings.group.clone(),
+            fault: Arc::clone(&fault),
+            me: Mutex::new(std::sync::Weak::new()),
+            revocations: AtomicU64::new(0),
+        };
+        let inner: Arc<Inner> = Arc::new(config.create_with_context(context)?);
+        *lock(&inner.context().me) = Arc::downgrade(&inner);
+        Ok(Consumer { inner, partitions, topics: settings.topics.clone(), fault })
+    }
+
+    /// Polls until it is told to stop or cannot go on; then gives up its partitions and leaves the group.
+    pub fn run(self, stop: &AtomicBool) -> anyhow::Result<()> {
+        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        self.inner.subscribe(&topics)?;
+        let outcome = self.poll_until(stop);
+        let owned = partitions_of(&self.inner.assignment().unwrap_or_default());
+        self.partitions.revoked(&owned);
+        self.inner.unsubscribe();
+        outcome
+    }
+
+    fn poll_until(&self, stop: &AtomicBool) -> anyhow::Result<()> {
+        const POLL: Duration = Duration::from_millis(100);
+        const POLL_WHILE_HOLDING: Duration = Duration::from_millis(10);
+        let mut held = Held::new();
+        let mut revocations = 0;
+        let mut names = HashMap::<String, Arc<str>>::new();
+        while !stop.load(Ordering::Relaxed) {
+            self.offer_again(&mut held)?;
+            let wait = if held.is_empty() { POLL } else { POLL_WHILE_HOLDING };
+            let polled = self.inner.poll(wait);
+            let now = self.inner.context().revocations.load(Ordering::Relaxed);
+            if now != revocations {
+                // What is held was of the assignment before: whoever owns the partition now reads it anew.
+                revocations = now;
+                held.clear();
+            }
+            match polled {
+                None => {}
+                Some(Ok(message)) => {
+                    let topic =
+                        names.entry(message.topic().to_owned()).or_insert_with(|| message.topic().into());
+                    let delivery = Delivery {
+                        partition: TopicPartition {
+                            topic: Arc::clone(topic),
+                            partition: message.partition(),
+                        },
+                        offset: message.offset(),
+                        time_ms: message.timestamp().to_millis().unwrap_or(0),
+                        value: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
+                    };
+                    if let Some(waiting) = held.get_mut(&delivery.partition) {
+                        waiting.push_back(delivery);
+                    } else if let Err(delivery) = self.partitions.deliver(delivery) {
+                        self.inner.pause(&list_of(&delivery.partition))?;
+                        held.insert(delivery.partition.clone(), VecDeque::from([delivery]));
+                    }
+                }
+                Some(Err(cause)) => self.poll_error(cause)?,
+            }
+            if let Some(fault) = lock(&self.fault).take() {
+                return Err(fault);
+            }
+        }
+        Ok(())
+    }
+
+    fn offer_again(&self, held: &mut Held) -> anyhow::Result<()> {
+        let mut taken = Vec::new();
+        for (partition, waiting) in held.iter_mut() {
+            while let Some(delivery) = waiting.pop_front() {
+                if let Err(delivery) = self.partitions.deliver(delivery) {
+                    waiting.push_front(delivery);
+                    break;
+                }
+            }
+            if waiting.is_empty() {
+                taken.push(partition.clone());
+            }
+        }
+        for partition in taken {
+            held.remove(&partition);
+            self.inner.resume(&list_of(&partition))?;
+        }
+        Ok(())
+    }
+
+    fn poll_error(&self, cause: KafkaError) -> anyhow::Result<()> {
+        match cause.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => Err(anyhow!(
+                "Kafka no longer has the offset where this group goes on: {cause}. Points were deleted before they \
+                 were stored (retention.ms or retention.bytes of the topic is too short, or the topic was made \
+                 anew). To go on with what is left, stop all workers and type: kafka-consumer-groups.sh \
+                 --bootstrap-server HOST:PORT --group {} --topic TOPIC:PARTITION --reset-offsets --to-earliest \
+                 --execute",
+                self.inner.context().group
+            )),
+            _ if matches!(cause, KafkaError::MessageConsumptionFatal(_)) => {
+                Err(anyhow!("the Kafka consumer cannot go on: {cause}"))
+            }
+            _ => {
+                counter!("wattline_kafka_consume_errors_total").increment(1);
+                warn!(%cause, "Kafka consumer");
+                Ok(())
+            }
+        }
+    }
+}
+
+struct Context {
+    partitions: Arc<dyn Partitions>,
+    start: Start,
+    group: String,
+    fault: Arc<Mutex<Option<anyhow::Error>>>,
+    me: Mutex<std::sync::Weak<Inner>>,
+    revocations: AtomicU64,
+}
+
+impl Context {
+    /// Finds where each partition goes on, tells its owner, and begins there.
+    fn assign(&self, consumer: &Inner, list: &TopicPartitionList) -> anyhow::Result<()> {
+        const TIMEOUT: Duration = Duration::from_secs(10);
+        const TRIES: u32 = 3;
+        let mut tries = 0;
+        let committed = loop {
+            match consumer.committed_offsets(list.clone(), TIMEOUT) {
+                Ok(committed) => break committed,
+                Err(cause) if tries < TRIES => {
+                    tries += 1;
+                    warn!(%cause, "cannot read the committed offsets; trying again");
+                }
+                Err(cause) => return Err(cause).context("cannot read the committed offsets"),
+            }
+        };
+        let mut from = TopicPartitionList::with_capacity(committed.count());
+        for element in committed.elements() {
+            let partition = TopicPartition { topic: element.topic().into(), partition: element.partition() };
+            let (start, committed) = match (element.offset(), self.start) {
+                (Offset::Offset(offset), _) => {
+                    (Offset::Offset(offset), Some((offset, element.metadata().to_owned())))
+                }
+                (_, Start::Beginning) => (Offset::Beginning, None),
+                (_, Start::Committed) => {
+                    return Err(anyhow!(
+                        "the group {} has no committed offset for {partition}; set worker.start = \"beginning\" \
+                         where it is a new group",
+                        self.group
+                    ));
+                }
+            };
+            from.add_partition_offset(&partition.topic, partition.partition, start)?;
+            let committer = Committer { inner: lock(&self.me).clone() };
+            self.partitions.assigned(Assigned { partition, committed, committer });
+        }
+        Ok(consumer.assign(&from)?)
+    }
+}
+
+impl ClientContext for Context {
+    fn stats(&self, statistics: Statistics) {
+        let up = statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP");
+        gauge!("wattline_kafka_broker_up", "role" => "consumer").set(f64::from(u8::from(up)));
+        for topic in statistics.topics.values() {
+            for partition in
+                topic.partitions.values().filter(|partition| partition.desired && partition.hi_offset >= 0)
+            {
+                let of =
+                    TopicPartition { topic: topic.topic.as_str().into(), partition: partition.partition };
+                self.partitions.high_watermark(&of, partition.hi_offset);
+            }
+        }
+    }
+
+    fn error(&self, cause: KafkaError, reason: &str) {
+        warn!(%cause, reason, "Kafka consumer");
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &Inner, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let outcome = match code {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                info!(partitions = list.count(), "partitions assigned");
+                self.assign(consumer, list)
+            }
+            _ => {
+                info!(partitions = list.count(), lost = consumer.assignment_lost(), "partitions revoked");
+                self.revocations.fetch_add(1, Ordering::Relaxed);
+                self.partitions.revoked(&partitions_of(list));
+                consumer.unassign().map_err(anyhow::Error::from)
+            }
+        };
+        if let Err(cause) = outcome {
+            *lock(&self.fault) = Some(cause);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn partitions_of(list: &TopicPartitionList) -> Vec<TopicPartition> {
+    list.elements()
+        .iter()
+        .map(|element| TopicPartition { topic: element.topic().into(), partition: element.partition() })
+        .collect()
+}
+
+fn list_of(partition: &TopicPartition) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition(&partition.topic, partition.partition);
+    list
+}

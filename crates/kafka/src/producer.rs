@@ -1,0 +1,255 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use metrics::{counter, gauge};
+use rdkafka::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::statistics::Statistics;
+use tokio::sync::oneshot;
+use tracing::{error, warn};
+
+use crate::Connection;
+
+#[derive(Clone, Debug)]
+pub struct ProducerSettings {
+    /// A record that is not acknowledged by then is given up; shorter than a request's deadline.
+    pub delivery_timeout_ms: u64,
+    /// Bytes of records that wait for their acknowledgement, over all requests; more is refused at once.
+    pub queue_bytes_max: usize,
+    /// How long a record may wait for company before it is sent.
+    pub linger_ms: u64,
+    /// none, gzip, snappy, lz4 or zstd.
+    pub compression: String,
+}
+
+/// A record to append: its bytes and the partition it goes to.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    pub partition: i32,
+    pub value: &'a [u8],
+}
+
+/// What became of the records of one append.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The partitions of the records that were not confirmed. They may be in Kafka all the same.
+    pub unconfirmed: Vec<i32>,
+}
+
+/// Appends records with all acknowledgements, idempotently.
+///
+/// Its queue is bounded in bytes; when it is full, a record is refused at once. An append wakes its caller
+/// once, when the last of its records is settled.
+pub struct Producer {
+    inner: ThreadedProducer<Context>,
+    health: Arc<Health>,
+}
+
+impl Producer {
+    pub fn new(connection: &Connection, settings: &ProducerSettings) -> anyhow::Result<Self> {
+        let mut config = connection.config();
+        config.set("enable.idempotence", "true");
+        config.set("acks", "all");
+        config.set("message.timeout.ms", settings.delivery_timeout_ms.to_string());
+        config.set("request.timeout.ms", settings.delivery_timeout_ms.to_string());
+        config.set("queue.buffering.max.kbytes", (settings.queue_bytes_max / 1024).max(1).to_string());
+        // The bound is in bytes; this one only must not come first.
+        config.set("queue.buffering.max.messages", "1000000");
+        config.set("linger.ms", settings.linger_ms.to_string());
+        config.set("compression.codec", &settings.compression);
+        config.set("statistics.interval.ms", "1000");
+        let health = Arc::new(Health::new());
+        let context = Context { health: Arc::clone(&health) };
+        let inner = config.create_with_context(context)?;
+        Ok(Producer { inner, health })
+    }
+
+    /// Appends the records, at most one of each partition for `Appended` to tell them apart, and waits until
+    /// each is acknowledged or given up, which is bounded by the delivery time-out.
+    ///
+    /// The bytes are copied before the first wait.
+    pub fn append(&self, topic: &str, records: &[Record<'_>]) -> impl Future<Output = Appended> + use<> {
+        let (settled, wait) = oneshot::channel();
+        let pending = Arc::new(Pending {
+            // One more than the records, so that it cannot be settled before all of them are handed over.
+            remaining: AtomicUsize::new(records.len() + 1),
+            unconfirmed: Mutex::new(Vec::new()),
+            settled: Mutex::new(Some(settled)),
+        });
+        for record in records {
+            self.health.handed_over();
+            let message: BaseRecord<'_, (), [u8], Arc<Pending>> =
+                BaseRecord::with_opaque_to(topic, Arc::clone(&pending))
+                    .partition(record.partition)
+                    .payload(record.value);
+            if let Err((cause, _)) = self.inner.send(message) {
+                self.health.settled(false);
+                let reason = match cause {
+                    KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => "queue_full",
+                    _ => "refused",
+                };
+                counter!("wattline_kafka_produce_errors_total", "reason" => reason).increment(1);
+                pending.record_settled(Some(record.partition));
+            }
+        }
+        pending.record_settled(None);
+        async move {
+            // The sender is only dropped without a word when librdkafka purges its queue at the end.
+            match wait.await {
+                Ok(appended) => appended,
+                Err(_) => Appended { unconfirmed: pending.take_unconfirmed() },
+            }
+        }
+    }
+
+    pub fn health(&self) -> &Arc<Health> {
+        &self.health
+    }
+
+    /// Waits until what was appended is settled, for so long at most.
+    pub fn flush(&self, timeout: Duration) -> anyhow::Result<()> {
+        Ok(self.inner.flush(timeout)?)
+    }
+}
+
+/// The records of one append that are not settled yet.
+struct Pending {
+    remaining: AtomicUsize,
+    unconfirmed: Mutex<Vec<i32>>,
+    settled: Mutex<Option<oneshot::Sender<Appended>>>,
+}
+
+impl Pending {
+    fn record_settled(&self, unconfirmed: Option<i32>) {
+        if let Some(partition) = unconfirmed {
+            self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner).push(partition);
+        }
+        if self.remaining.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        let sender = self.settled.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(sender) = sender {
+            // The caller may have gone away: its client closed the connection.
+            let _ = sender.send(Appended { unconfirmed: self.take_unconfirmed() });
+        }
+    }
+
+    fn take_unconfirmed(&self) -> Vec<i32> {
+        std::mem::take(&mut self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+struct Context {
+    health: Arc<Health>,
+}
+
+impl ClientContext for Context {
+    fn stats(&self, statistics: Statistics) {
+        let up = statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP");
+        self.health.broker_up.store(up, Ordering::Relaxed);
+        gauge!("wattline_kafka_producer_queue_bytes").set(statistics.msg_size as f64);
+        gauge!("wattline_kafka_broker_up", "role" => "producer").set(f64::from(u8::from(up)));
+    }
+
+    fn error(&self, cause: KafkaError, reason: &str) {
+        match cause.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::Fatal) => {
+                error!(reason, "the Kafka producer cannot go on");
+                self.health.fatal.store(true, Ordering::Relaxed);
+            }
+            Some(RDKafkaErrorCode::AllBrokersDown) => {
+                self.health.broker_up.store(false, Ordering::Relaxed);
+                warn!(reason, "no Kafka broker can be reached");
+            }
+            _ => warn!(%cause, reason, "Kafka producer"),
+        }
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Arc<Pending>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, pending: Arc<Pending>) {
+        self.health.settled(result.is_ok());
+        let unconfirmed = match result {
+            Ok(_) => None,
+            Err((cause, message)) => {
+                let reason = match cause.rdkafka_error_code() {
+                    Some(RDKafkaErrorCode::MessageTimedOut) => "timed_out",
+                    Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::PurgeQueue) => "purged",
+                    Some(RDKafkaErrorCode::MessageSizeTooLarge) => "too_large",
+                    _ => "other",
+                };
+                counter!("wattline_kafka_produce_errors_total", "reason" => reason).increment(1);
+                Some(message.partition())
+            }
+        };
+        pending.record_settled(unconfirmed);
+    }
+}
+
+/// Whether the producer makes progress. A librdkafka that is stuck looks healthy from outside, so this
+/// looks at acknowledgements and not at the process.
+#[derive(Debug)]
+pub struct Health {
+    started: Instant,
+    fatal: AtomicBool,
+    broker_up: AtomicBool,
+    in_flight: AtomicU64,
+    /// Milliseconds after `started` of the last acknowledgement, or of the moment something was handed over
+    /// while nothing was in flight: progress is owed from then on.
+    progress_ms: AtomicU64,
+}
+
+impl Health {
+    fn new() -> Self {
+        Health {
+            started: Instant::now(),
+            fatal: AtomicBool::new(false),
+            broker_up: AtomicBool::new(false),
+            in_flight: AtomicU64::new(0),
+            progress_ms: AtomicU64::new(0),
+        }
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    fn handed_over(&self) {
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.progress_ms.store(self.elapsed_ms(), Ordering::Relaxed);
+        }
+    }
+
+    fn settled(&self, acknowledged: bool) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if acknowledged {
+            self.progress_ms.store(self.elapsed_ms(), Ordering::Relaxed);
+        }
+    }
+
+    /// The producer can never produce again; only a new process can.
+    pub fn is_fatal(&self) -> bool {
+        self.fatal.load(Ordering::Relaxed)
+    }
+
+    /// How long records have been in flight without one acknowledgement.
+    pub fn stalled_for(&self) -> Duration {
+        if self.in_flight.load(Ordering::Relaxed) == 0 {
+            return Duration::ZERO;
+        }
+        let since_ms = self.elapsed_ms().saturating_sub(self.progress_ms.load(Ordering::Relaxed));
+        Duration::from_millis(since_ms)
+    }
+
+    /// A record would be acknowledged, as far as one can know.
+    pub fn is_ready(&self) -> bool {
+        const STALLED: Duration = Duration::from_secs(3);
+        !self.is_fatal() && self.broker_up.load(Ordering::Relaxed) && self.stalled_for() < STALLED
+    }
+}

@@ -1,0 +1,73 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::RDKafkaErrorCode;
+
+use crate::Connection;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A topic to create.
+#[derive(Clone, Debug)]
+pub struct Topic {
+    pub name: String,
+    pub partitions: i32,
+    pub replication: i32,
+    /// Topic settings by Kafka's own names, for example `retention.ms`.
+    pub settings: Vec<(String, String)>,
+}
+
+/// Creates the topics that are not there yet and returns their names. A topic that is there stays as it is.
+pub async fn create_topics(connection: &Connection, topics: &[Topic]) -> anyhow::Result<Vec<String>> {
+    let there = partition_counts(connection)?;
+    let missing: Vec<&Topic> = topics.iter().filter(|topic| !there.contains_key(&topic.name)).collect();
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let admin: AdminClient<DefaultClientContext> = connection.config().create()?;
+    let new: Vec<NewTopic<'_>> = missing
+        .iter()
+        .map(|topic| {
+            let new =
+                NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(topic.replication));
+            topic.settings.iter().fold(new, |new, (key, value)| new.set(key, value))
+        })
+        .collect();
+    let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+    let results = admin.create_topics(&new, &options).await.context("cannot create topics in Kafka")?;
+    let mut created = Vec::new();
+    for result in results {
+        match result {
+            Ok(name) => created.push(name),
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, cause)) => bail!("Kafka did not create the topic {name}: {cause}"),
+        }
+    }
+    Ok(created)
+}
+
+/// The topics of the cluster, each with its number of partitions.
+pub fn partition_counts(connection: &Connection) -> anyhow::Result<BTreeMap<String, i32>> {
+    let client: BaseConsumer = connection.config().create()?;
+    let metadata = client
+        .fetch_metadata(None, TIMEOUT)
+        .with_context(|| format!("no Kafka broker answers at {}", connection.brokers))?;
+    Ok(metadata
+        .topics()
+        .iter()
+        .filter(|topic| topic.error().is_none())
+        .map(|topic| (topic.name().to_owned(), topic.partitions().len() as i32))
+        .collect())
+}
+
+/// The number of partitions of a topic that must be there.
+pub fn partition_count(connection: &Connection, topic: &str) -> anyhow::Result<i32> {
+    partition_counts(connection)?
+        .get(topic)
+        .copied()
+        .with_context(|| format!("Kafka has no topic {topic}; `wattline migrate` creates it"))
+}
