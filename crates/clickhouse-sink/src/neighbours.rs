@@ -1,0 +1,216 @@
+//! The readings around those of a batch: what a late reading falls between, and what a device's
+//! first reading after a restart follows.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use clickhouse::query::Query;
+use serde::Deserialize;
+
+use crate::client::ClickHouse;
+use crate::error::ClickHouseError;
+use crate::insert::QUERY_BYTES_MAX;
+use crate::metrics;
+
+/// Devices asked for in one query. More are asked in turn.
+const DEVICES_PER_QUERY_MAX: usize = 5_000;
+/// The reading before one is nearly always less than this older; only devices without one are
+/// looked for in all the time before.
+const NEAR_MS: i64 = 2 * 24 * 3_600 * 1_000;
+
+/// A device and the times of its readings in a batch: earliest and latest, both included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Around<'a> {
+    pub client_id: &'a str,
+    pub device_id: &'a str,
+    pub min_ms: i64,
+    pub max_ms: i64,
+}
+
+/// A quantity in 0.001 of its unit: `Decimal(18, 3)` on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct Thousandths(pub i64);
+
+/// A reading with counters as the table holds it: all that is needed to derive from it, and to
+/// write again the interval that ends at it.
+#[derive(Clone, Debug, PartialEq, Eq, clickhouse::Row, Deserialize)]
+pub struct StoredReading {
+    pub client_id: String,
+    pub device_id: String,
+    pub timestamp_ms: i64,
+    pub battery_total_energy_charge_wh: Option<Thousandths>,
+    pub battery_total_energy_discharge_wh: Option<Thousandths>,
+    pub home_total_energy_wh: Option<Thousandths>,
+    pub solar_total_energy_wh: Option<Thousandths>,
+    pub last_is_online: bool,
+    pub last_is_grid_online: Option<bool>,
+    pub last_mode: Option<String>,
+    pub battery_last_power_charge_w: Option<Thousandths>,
+    pub battery_last_power_discharge_w: Option<Thousandths>,
+    pub battery_last_stored_energy_wh: Option<Thousandths>,
+    pub battery_last_capacity_energy_wh: Option<Thousandths>,
+    pub home_last_power_w: Option<Thousandths>,
+    pub solar_last_power_w: Option<Thousandths>,
+    pub battery_last_state_of_charge_percentage: Option<Thousandths>,
+    pub battery_last_state_of_health_percentage: Option<Thousandths>,
+    pub battery_last_backup_reserve_percentage: Option<Thousandths>,
+    pub oem_raw_data: Option<String>,
+    pub limit_battery_charge_w: i64,
+    pub limit_battery_discharge_w: i64,
+    pub limit_home_w: i64,
+    pub limit_solar_w: i64,
+    pub counter_modulus_wh: Option<Thousandths>,
+    pub received_at_ms: i64,
+    pub offset: i64,
+    pub index: i32,
+}
+
+impl StoredReading {
+    fn device(&self) -> Device<'_> {
+        (&self.client_id, &self.device_id)
+    }
+
+    /// Battery charge, battery discharge, home, solar, in 0.001 Wh. Readings of the chain carry all four.
+    pub fn counters(&self) -> [i64; 4] {
+        [
+            self.battery_total_energy_charge_wh,
+            self.battery_total_energy_discharge_wh,
+            self.home_total_energy_wh,
+            self.solar_total_energy_wh,
+        ]
+        .map(|counter| counter.unwrap_or_default().0)
+    }
+}
+
+impl ClickHouse {
+    /// For each device, of its readings with counters at `_offset < before_offset`: the newest
+    /// before `min_ms`, all within `min_ms..=max_ms`, and the oldest after `max_ms`. One reading a
+    /// time: of several the lexicographically largest, as the chain has it. Ordered by client,
+    /// device and time.
+    ///
+    /// Not under FINAL: rows at later offsets may lie there from an attempt that was cut short, and
+    /// the answer must depend on nothing but the log before the batch.
+    pub async fn neighbours(
+        &self,
+        topic: &str,
+        partition: i32,
+        before_offset: i64,
+        devices: &[Around<'_>],
+    ) -> Result<Vec<StoredReading>, ClickHouseError> {
+        let started = Instant::now();
+        let place = Place { topic, partition, before_offset };
+        // Devices of like age are asked together, so that one old straggler does not make the
+        // query of all others read far back.
+        let mut ordered: Vec<&Around<'_>> = devices.iter().collect();
+        ordered.sort_unstable_by_key(|device| device.min_ms);
+        let mut found = Vec::new();
+        for devices in ordered.chunks(DEVICES_PER_QUERY_MAX) {
+            let mut near = self.readings_around(place, devices, Some(NEAR_MS)).await?;
+            let lone = without_predecessor(devices, &near);
+            if !lone.is_empty() {
+                let asked: HashSet<Device<'_>> = lone.iter().map(|device| device.id()).collect();
+                near.retain(|reading| !asked.contains(&reading.device()));
+                found.extend(self.readings_around(place, &lone, None).await?);
+            }
+            found.append(&mut near);
+        }
+        found.sort_unstable_by(|a, b| (a.device(), a.timestamp_ms).cmp(&(b.device(), b.timestamp_ms)));
+        metrics::looked_up(devices.len(), started.elapsed());
+        Ok(found)
+    }
+    /// One query: the times of the readings that are wanted, then the readings at those times.
+    async fn readings_around(
+        &self,
+        place: Place<'_>,
+        devices: &[&Around<'_>],
+        near_ms: Option<i64>,
+    ) -> Result<Vec<StoredReading>, ClickHouseError> {
+        let column = |value: fn(&Around<'_>) -> i64| devices.iter().map(|device| value(device)).collect();
+        let (min_ms, max_ms): (Vec<i64>, Vec<i64>) = (column(|d| d.min_ms), column(|d| d.max_ms));
+        let ids: Vec<Device<'_>> = devices.iter().map(|device| device.id()).collect();
+        let (clients, names): (Vec<&str>, Vec<&str>) = ids.iter().copied().unzip();
+        let since_ms = match near_ms {
+            Some(near_ms) => min_ms.iter().min().map_or(0, |earliest| earliest - near_ms),
+            None => 0,
+        };
+        let query = self
+            .client
+            .query(READINGS_AROUND)
+            .bind_place(place)
+            .bind(&clients)
+            .bind(&names)
+            .bind(&min_ms)
+            .bind(&max_ms)
+            .bind_place(place)
+            .bind(&ids)
+            .bind(since_ms)
+            .with_setting("max_query_size", QUERY_BYTES_MAX);
+        self.fetch_all("look up neighbours", query).await
+    }
+}
+
+/// The inner part finds the times, reading the columns of the key only; the outer part reads whole
+/// rows at these times. Both find their granules by the sorting key.
+const READINGS_AROUND: &str = "
+SELECT ?fields FROM (
+    SELECT *, toUnixTimestamp64Milli(timestamp) AS timestamp_ms,
+        toUnixTimestamp64Milli(received_at) AS received_at_ms, _offset AS offset, _index AS index
+    FROM readings
+    WHERE _topic = ? AND _partition = ? AND _offset < ? AND in_chain
+      AND (client_id, device_id, timestamp) IN (
+        SELECT client, device, arrayJoin(arrayConcat(
+            if(countIf(timestamp < low) = 0, [], [maxIf(timestamp, timestamp < low)]),
+            groupUniqArrayIf(timestamp, timestamp BETWEEN low AND high),
+            if(countIf(timestamp > high) = 0, [], [minIf(timestamp, timestamp > high)])))
+        FROM readings
+        INNER JOIN (
+            SELECT w.1 AS client, w.2 AS device,
+                fromUnixTimestamp64Milli(toInt64(w.3), 'UTC') AS low,
+                fromUnixTimestamp64Milli(toInt64(w.4), 'UTC') AS high
+            FROM (SELECT arrayJoin(arrayZip(?, ?, ?, ?)) AS w)
+        ) AS wanted ON client_id = client AND device_id = device
+        WHERE _topic = ? AND _partition = ? AND _offset < ? AND in_chain
+          AND (client_id, device_id) IN ?
+          AND timestamp >= fromUnixTimestamp64Milli(toInt64(?), 'UTC')
+        GROUP BY client, device)
+    ORDER BY client_id, device_id, timestamp,
+        battery_total_energy_charge_wh DESC, battery_total_energy_discharge_wh DESC,
+        home_total_energy_wh DESC, solar_total_energy_wh DESC
+    LIMIT 1 BY client_id, device_id, timestamp)";
+
+/// Of which partition, and before which offset.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    topic: &'a str,
+    partition: i32,
+    before_offset: i64,
+}
+
+trait BindPlace {
+    fn bind_place(self, place: Place<'_>) -> Self;
+}
+
+impl BindPlace for Query {
+    fn bind_place(self, place: Place<'_>) -> Self {
+        self.bind(place.topic).bind(place.partition).bind(place.before_offset)
+    }
+}
+
+type Device<'a> = (&'a str, &'a str);
+
+impl<'a> Around<'a> {
+    fn id(&self) -> Device<'a> {
+        (self.client_id, self.device_id)
+    }
+}
+
+fn without_predecessor<'a>(devices: &[&'a Around<'a>], found: &[StoredReading]) -> Vec<&'a Around<'a>> {
+    let mut earliest_ms: HashMap<Device<'_>, i64> = HashMap::with_capacity(devices.len());
+    for reading in found {
+        let earliest = earliest_ms.entry(reading.device()).or_insert(i64::MAX);
+        *earliest = reading.timestamp_ms.min(*earliest);
+    }
+    let has_predecessor =
+        |device: &Around<'_>| earliest_ms.get(&device.id()).is_some_and(|&earliest| earliest < device.min_ms);
+    devices.iter().copied().filter(|device| !has_predecessor(device)).collect()
+}

@@ -1,0 +1,30 @@
+//! Rows into Parquet files that appear whole or not at all. This crate owns the folder: the names of
+//! the files, how they come into being, how they are encoded. It must not know Kafka, HTTP or
+//! ClickHouse, nor how rows come about: a batch is an Arrow `RecordBatch`, the same that goes to
+//! ClickHouse, and carries the position columns `_offset` (`Int64`) and `_index` (`Int32`).
+//!
+//! ```text
+//! <root>/kind=intervals/day=2026-11-24/<topic>-<partition>-<first>-<last>.parquet
+//! <root>/.tmp/<topic>-<partition>-<kind>-<first>.<unique>
+//! ```
+//!
+//! A file holds the rows of the Kafka offsets `first..=last` of one partition. Its day is the UTC
+//! day on which the first of these records was received. The same range has the same rows, so a
+//! file that is there already stands for a second attempt at it.
+//!
+//! All calls block.
+
+mod encoding;
+mod error;
+mod folder;
+mod metrics;
+mod name;
+mod part;
+mod read;
+
+pub use error::ParquetSinkError;
+pub use folder::{Folder, StoredRange};
+pub use metrics::describe_metrics;
+pub use name::Kind;
+pub use part::{FinishedFile, PartFile};
+pub use read::{Position, positions};

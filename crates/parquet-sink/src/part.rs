@@ -1,0 +1,229 @@
+//! A file under way: written aside, synced, and renamed into its place.
+
+use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use jiff::civil::Date;
+use parquet::arrow::ArrowWriter;
+use parquet::file::metadata::KeyValue;
+
+use crate::encoding::{FORMAT_VERSION, properties};
+use crate::error::ParquetSinkError;
+use crate::folder::{Folder, remove_if_there};
+use crate::metrics;
+use crate::name::Origin;
+
+/// A file that is being written. After an error it is of no use: drop it and begin anew.
+pub struct PartFile {
+    root: PathBuf,
+    row_group_bytes_max: usize,
+    origin: Origin,
+    rows: u64,
+    writer: ArrowWriter<File>,
+    temporary: Temporary,
+}
+
+/// A file in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinishedFile {
+    pub path: PathBuf,
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+/// The temporary file, removed when its writer goes.
+struct Temporary {
+    path: PathBuf,
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // A renamed file is not here any more; any other failure is made good by the next sweep.
+        if let Err(error) = remove_if_there(&self.path) {
+            tracing::warn!(%error, "a temporary file stays behind");
+        }
+    }
+}
+
+impl PartFile {
+    pub(crate) fn create(
+        folder: &Folder,
+        origin: Origin,
+        schema: SchemaRef,
+    ) -> Result<Self, ParquetSinkError> {
+        counted(|| {
+            let aside = folder.temporary();
+            if !aside.is_dir() {
+                fs::create_dir_all(&aside)
+                    .and_then(|()| sync_parent(&folder.root))
+                    .map_err(|error| ParquetSinkError::io("create", &aside, error))?;
+            }
+            let path = aside.join(origin.temporary_name(&unique()));
+            let file =
+                File::create_new(&path).map_err(|error| ParquetSinkError::io("create", &path, error))?;
+            Self::over(folder, origin, schema, file, path)
+        })
+    }
+
+    fn over(
+        folder: &Folder,
+        origin: Origin,
+        schema: SchemaRef,
+        file: File,
+        path: PathBuf,
+    ) -> Result<Self, ParquetSinkError> {
+        let temporary = Temporary { path };
+        let properties = properties(&schema);
+        let writer = ArrowWriter::try_new(file, schema, Some(properties))
+            .map_err(|error| ParquetSinkError::parquet("begin", &temporary.path, error))?;
+        Ok(Self {
+            root: folder.root.clone(),
+            row_group_bytes_max: folder.row_group_bytes_max,
+            origin,
+            rows: 0,
+            writer,
+            temporary,
+        })
+    }
+
+    /// Adds rows. They go to disk a row group at a time, so that memory does not grow with the file.
+    pub fn append(&mut self, batch: &RecordBatch) -> Result<(), ParquetSinkError> {
+        counted(|| {
+            let path = &self.temporary.path;
+            let failed = |error| ParquetSinkError::parquet("write", path, error);
+            self.writer.write(batch).map_err(failed)?;
+            self.rows += batch.num_rows() as u64;
+            if self.writer.in_progress_size() >= self.row_group_bytes_max {
+                self.writer.flush().map_err(failed)?;
+            }
+            Ok(())
+        })
+    }
+
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Encoded size so far, on disk and in memory: what decides when the file is large enough.
+    pub fn bytes(&self) -> usize {
+        self.writer.bytes_written() + self.writer.in_progress_size()
+    }
+
+    /// Memory held for this file.
+    pub fn memory_bytes(&self) -> usize {
+        self.writer.memory_size()
+    }
+
+    /// Puts the file into its place, on disk before it is visible. `day` is the UTC day on which
+    /// the first record of the range was received, so that another attempt takes the same place.
+    /// A file that is there already holds the same rows, and stays.
+    pub fn finish(self, last_offset: i64, day: Date) -> Result<FinishedFile, ParquetSinkError> {
+        counted(|| self.seal(last_offset)?.publish(day))
+    }
+
+    /// Drops what was written.
+    pub fn discard(self) {}
+
+    /// Writes the footer and waits until the disk has everything.
+    fn seal(mut self, last_offset: i64) -> Result<Sealed, ParquetSinkError> {
+        let began = Instant::now();
+        let Origin { topic, partition, first, kind } = &self.origin;
+        for (key, value) in [
+            ("wattline.format", FORMAT_VERSION.to_owned()),
+            ("wattline.kind", kind.to_string()),
+            ("wattline.topic", topic.clone()),
+            ("wattline.partition", partition.to_string()),
+            ("wattline.first_offset", first.to_string()),
+            ("wattline.last_offset", last_offset.to_string()),
+        ] {
+            self.writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+        }
+        let path = &self.temporary.path;
+        self.writer.finish().map_err(|error| ParquetSinkError::parquet("finish", path, error))?;
+        let file = self.writer.inner();
+        file.sync_all().map_err(|error| ParquetSinkError::io("sync", path, error))?;
+        let bytes = file.metadata().map_err(|error| ParquetSinkError::io("read", path, error))?.len();
+        Ok(Sealed {
+            name: self.origin.finished_name(last_offset),
+            root: self.root,
+            origin: self.origin,
+            rows: self.rows,
+            bytes,
+            began,
+            temporary: self.temporary,
+        })
+    }
+}
+
+/// A whole file, on disk, that nobody sees yet.
+struct Sealed {
+    root: PathBuf,
+    origin: Origin,
+    name: String,
+    rows: u64,
+    bytes: u64,
+    began: Instant,
+    temporary: Temporary,
+}
+
+impl Sealed {
+    fn publish(self, day: Date) -> Result<FinishedFile, ParquetSinkError> {
+        let kind = self.origin.kind;
+        let folder = durable_folder(&self.root, &[format!("kind={kind}"), format!("day={day}")])?;
+        let path = folder.join(&self.name);
+        match fs::metadata(&path) {
+            Ok(there) => {
+                // It may have been renamed by a process that died before its folder was synced.
+                sync_folder(&folder)?;
+                metrics::file_kept(kind);
+                Ok(FinishedFile { path, rows: self.rows, bytes: there.len() })
+            }
+            Err(_) => {
+                fs::rename(&self.temporary.path, &path)
+                    .map_err(|error| ParquetSinkError::io("rename to", &path, error))?;
+                sync_folder(&folder)?;
+                metrics::file_finished(kind, self.rows, self.bytes, self.began.elapsed());
+                Ok(FinishedFile { path, rows: self.rows, bytes: self.bytes })
+            }
+        }
+    }
+}
+
+/// Makes folders one within the other, and has the disk know each before the next.
+fn durable_folder(root: &Path, names: &[String]) -> Result<PathBuf, ParquetSinkError> {
+    let mut folder = root.to_owned();
+    for name in names {
+        let parent = folder.clone();
+        folder.push(name);
+        match fs::create_dir(&folder) {
+            Ok(()) => sync_folder(&parent)?,
+            Err(_) if folder.is_dir() => {}
+            Err(error) => return Err(ParquetSinkError::io("create", &folder, error)),
+        }
+    }
+    Ok(folder)
+}
+
+fn sync_folder(folder: &Path) -> Result<(), ParquetSinkError> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| ParquetSinkError::io("sync", folder, error))
+}
+
+/// A root that is new must not vanish with all that is in it.
+fn sync_parent(root: &Path) -> std::io::Result<()> {
+    File::open(root.canonicalize()?.parent().unwrap_or(root))?.sync_all()
+}
+
+/// Differs between processes and hosts that write to one folder, and within a process.
+fn unique() -> String {
+    format!("{:016x}", RandomState::new().hash_one(std::process::id()))
+}
+
+fn counted<T>(work: impl FnOnce() -> Result<T, ParquetSinkError>) -> Result<T, ParquetSinkError> {
+    work().inspect_err(metrics::failed)
+}
