@@ -101,6 +101,11 @@ impl Pepper {
         self.versions[0].0
     }
 
+    /// Whether hashes of this version can be verified at all.
+    pub fn has_version(&self, version: u16) -> bool {
+        self.versions.iter().any(|(known, _)| *known == version)
+    }
+
     /// The hash to store for a new token, under the current version.
     pub fn hash(&self, token: &ClientToken) -> TokenHash {
         Self::hash_keyed(&self.versions[0].1, token)
@@ -169,6 +174,7 @@ mod tests {
     fn an_older_version_verifies_while_it_is_listed() {
         let both = pepper(&format!("1:{OLD}, {NEW}"));
         assert_eq!(both.version(), 2);
+        assert!(both.has_version(1) && !both.has_version(3));
         let stored = (1, pepper(OLD).hash(&token(1)));
         assert!(both.verify(&token(1), Some(stored)));
         assert!(!pepper(NEW).verify(&token(1), Some(stored)));

@@ -1,0 +1,124 @@
+//! The database behind the directory: opening, migrations, and the sequence of changes.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sqlx::any::AnyPoolOptions;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{Any, AnyConnection, AnyPool, Executor as _, SqlSafeStr as _, Transaction};
+
+use crate::id::check_client_id;
+
+const CONNECTIONS_MAX: u32 = 4;
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A revocation must survive a power cut, so commits are synced in full; changes are rare enough.
+const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
+                               PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;";
+
+const MIGRATIONS: [(i64, &str, &str); 1] =
+    [(1, "directory", include_str!("../../../deploy/directory/0001_directory.sql"))];
+
+/// The directory's database. Cloning it shares the connections.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    pub(crate) pool: AnyPool,
+}
+
+impl Directory {
+    /// Connects. The file of a `sqlite:` URL is created when it is missing.
+    pub async fn open(url: &str) -> anyhow::Result<Self> {
+        sqlx::any::install_default_drivers();
+        let options = AnyPoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(|connection, _| Box::pin(set_up(connection)));
+        // The URL may hold a password, so it is not part of the error.
+        let pool =
+            options.connect(&creating_url(url)).await.context("cannot open the directory's database")?;
+        Ok(Self { pool })
+    }
+
+    /// Applies the migrations that this database lacks. A second run does nothing.
+    pub async fn migrate(&self) -> anyhow::Result<()> {
+        let migrations = MIGRATIONS.map(|(version, name, sql)| {
+            let (name, sql) = (Cow::Borrowed(name), sql.into_sql_str());
+            Migration::new(version, name, MigrationType::Simple, sql, false)
+        });
+        let migrator = Migrator::with_migrations(migrations.into());
+        migrator.run(&self.pool).await.context("cannot migrate the directory's database")
+    }
+
+    /// Ends all connections, after the statements under way.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+async fn set_up(connection: &mut AnyConnection) -> sqlx::Result<()> {
+    if connection.backend_name() == "SQLite" {
+        connection.execute(SQLITE_SETTINGS).await?;
+    }
+    Ok(())
+}
+
+fn creating_url(url: &str) -> Cow<'_, str> {
+    if !url.starts_with("sqlite:") || url.contains("mode=") || url.contains(":memory:") {
+        return Cow::Borrowed(url);
+    }
+    let separator = if url.contains('?') { '&' } else { '?' };
+    Cow::Owned(format!("{url}{separator}mode=rwc"))
+}
+
+/// Takes the next `count` sequence numbers and returns the last one.
+///
+/// It is the first statement of every changing transaction: it takes the lock that puts the changes
+/// in one order, and lets SQLite wait for it instead of failing half-way.
+pub(crate) async fn take_seqs(tx: &mut Transaction<'_, Any>, count: i64) -> sqlx::Result<i64> {
+    sqlx::query_scalar("UPDATE change_counter SET seq = seq + $1 WHERE one = 1 RETURNING seq")
+        .bind(count)
+        .fetch_one(&mut **tx)
+        .await
+}
+
+/// The number of the client, which is created when it is new.
+pub(crate) async fn ensure_client(
+    tx: &mut Transaction<'_, Any>,
+    client_id: &str,
+    now_ms: i64,
+) -> anyhow::Result<i64> {
+    check_client_id(client_id).context("the client's name")?;
+    let known = sqlx::query_scalar("SELECT client_no FROM clients WHERE client_id = $1")
+        .bind(client_id)
+        .fetch_optional(&mut **tx)
+        .await?;
+    if let Some(client_no) = known {
+        return Ok(client_no);
+    }
+    let seq = take_seqs(tx, 1).await?;
+    // Numbers are dense, and never handed out twice: clients are not deleted, and the caller holds the lock.
+    let client_no = sqlx::query_scalar(
+        "INSERT INTO clients (client_no, client_id, created_at_ms, seq) \
+         SELECT COALESCE(MAX(client_no), 0) + 1, $1, $2, $3 FROM clients RETURNING client_no",
+    )
+    .bind(client_id)
+    .bind(now_ms)
+    .bind(seq)
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(client_no)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::creating_url;
+
+    #[test]
+    fn a_missing_sqlite_file_is_created() {
+        assert_eq!(creating_url("sqlite://a.db"), "sqlite://a.db?mode=rwc");
+        assert_eq!(creating_url("sqlite://a.db?cache=private"), "sqlite://a.db?cache=private&mode=rwc");
+        assert_eq!(creating_url("sqlite://a.db?mode=ro"), "sqlite://a.db?mode=ro");
+        assert_eq!(creating_url("postgres://h/d"), "postgres://h/d");
+    }
+}

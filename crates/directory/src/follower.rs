@@ -1,0 +1,215 @@
+//! Keeps the snapshot like the directory: a first load, then polls for what changed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use tokio::task::JoinHandle;
+use wattline_auth::Pepper;
+
+use crate::changes::{ClientChange, DeviceChange, TokenChange};
+use crate::database::Directory;
+use crate::device_table::device_hash;
+use crate::snapshot::{LiveToken, LiveTokens, Snapshot};
+
+/// Rows of one read: small enough to be no hiccup for the requests beside it.
+const PAGE_ROWS: i64 = 4_000;
+/// A read that takes longer counts as failed.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// Polls that fail come at longer and longer intervals, up to this, without end: the snapshot's age
+/// tells when it is no longer to be served from.
+const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Copy, Debug)]
+pub struct FollowSettings {
+    pub poll_interval: Duration,
+    /// How old the snapshot may become before it is no longer fresh.
+    pub stale_max: Duration,
+}
+
+impl Default for FollowSettings {
+    fn default() -> Self {
+        Self { poll_interval: Duration::from_millis(250), stale_max: Duration::from_secs(60) }
+    }
+}
+
+/// A task that follows the directory. It ends when this is dropped.
+pub struct Follower {
+    snapshot: Arc<Snapshot>,
+    task: JoinHandle<()>,
+}
+
+impl Follower {
+    /// Loads all there is, then follows. An error of the first load is returned.
+    pub async fn start(
+        directory: Directory,
+        pepper: Pepper,
+        settings: FollowSettings,
+    ) -> anyhow::Result<Self> {
+        let snapshot = Arc::new(Snapshot::new(pepper, settings.stale_max));
+        let mut cursor = Cursor::default();
+        cursor.catch_up(&directory, &snapshot).await.context("cannot load the directory")?;
+        let size = snapshot.size();
+        tracing::info!(size.tokens, size.devices, size.device_bytes, "directory loaded");
+        let following = Arc::clone(&snapshot);
+        let task = tokio::spawn(async move {
+            follow(&directory, &following, cursor, settings.poll_interval).await;
+        });
+        Ok(Self { snapshot, task })
+    }
+
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot)
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn follow(directory: &Directory, snapshot: &Snapshot, mut cursor: Cursor, poll_interval: Duration) {
+    let mut wait = poll_interval;
+    let mut is_failing = false;
+    loop {
+        tokio::time::sleep(wait).await;
+        match cursor.catch_up(directory, snapshot).await {
+            Ok(()) => {
+                if is_failing {
+                    tracing::info!("the directory can be read again");
+                }
+                is_failing = false;
+                wait = poll_interval;
+            }
+            Err(error) => {
+                if !is_failing {
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "cannot read the directory; serving the last snapshot"
+                    );
+                }
+                is_failing = true;
+                wait = (wait * 2).clamp(poll_interval, RETRY_INTERVAL_MAX.max(poll_interval));
+            }
+        }
+    }
+}
+
+/// How far each table has been read, and the clients' names. A failure leaves it where it was.
+#[derive(Default)]
+struct Cursor {
+    clients_seq: i64,
+    tokens_seq: i64,
+    devices_seq: i64,
+    clients: HashMap<u32, Arc<str>>,
+}
+
+impl Cursor {
+    /// Reads all changes up to the present one.
+    async fn catch_up(&mut self, directory: &Directory, snapshot: &Snapshot) -> anyhow::Result<()> {
+        let as_of = Instant::now();
+        let upto = within(directory.last_seq()).await?;
+        let seen = self.tokens_seq.max(self.devices_seq);
+        // A restored backup would hide whatever comes under the numbers seen already.
+        ensure!(upto >= seen, "the directory is older than the snapshot; restart this gateway");
+        if upto > seen {
+            self.read_clients(directory).await?;
+            self.read_tokens(directory, snapshot, upto).await?;
+            self.read_devices(directory, snapshot, upto).await?;
+        }
+        snapshot.set_as_of(as_of);
+        Ok(())
+    }
+
+    /// Reads clients past the present change too: a row read later must not lack its client.
+    async fn read_clients(&mut self, directory: &Directory) -> anyhow::Result<()> {
+        loop {
+            let page = within(directory.client_changes(self.clients_seq, PAGE_ROWS)).await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            self.clients_seq = last.seq;
+            let named = |change: ClientChange| (change.client_no, Arc::from(change.client_id));
+            self.clients.extend(page.into_iter().map(named));
+        }
+    }
+
+    /// Tokens are few, so a changed map takes the place of the old one and look-ups never lock.
+    async fn read_tokens(
+        &mut self,
+        directory: &Directory,
+        snapshot: &Snapshot,
+        upto: i64,
+    ) -> anyhow::Result<()> {
+        let mut changed: Option<LiveTokens> = None;
+        let mut after = self.tokens_seq;
+        loop {
+            let page = within(directory.token_changes(after, upto, PAGE_ROWS)).await?;
+            let Some(last) = page.last() else {
+                break;
+            };
+            after = last.seq;
+            let tokens = changed.get_or_insert_with(|| LiveTokens::clone(&snapshot.tokens.load()));
+            for change in page {
+                self.apply_token(tokens, snapshot, change)?;
+            }
+        }
+        if let Some(tokens) = changed {
+            snapshot.tokens.store(Arc::new(tokens));
+        }
+        self.tokens_seq = upto;
+        Ok(())
+    }
+
+    fn apply_token(
+        &self,
+        tokens: &mut LiveTokens,
+        snapshot: &Snapshot,
+        change: TokenChange,
+    ) -> anyhow::Result<()> {
+        let key_id = change.key_id;
+        let Some(stored) = change.stored else {
+            tokens.remove(&key_id);
+            return Ok(());
+        };
+        if !snapshot.has_pepper(stored.0) {
+            tracing::warn!(%key_id, version = stored.0, "the pepper lacks the version of this token, which stays refused");
+        }
+        let client_id = Arc::clone(self.client(change.client_no)?);
+        let client_index = change.client_no;
+        tokens.insert(key_id, LiveToken { client_index, client_id, stored });
+        Ok(())
+    }
+
+    async fn read_devices(
+        &mut self,
+        directory: &Directory,
+        snapshot: &Snapshot,
+        upto: i64,
+    ) -> anyhow::Result<()> {
+        loop {
+            let page = within(directory.device_changes(self.devices_seq, upto, PAGE_ROWS)).await?;
+            let Some(last) = page.last() else {
+                self.devices_seq = upto;
+                return Ok(());
+            };
+            let page_seq = last.seq;
+            for DeviceChange { client_no, device_id, limits, .. } in &page {
+                let client = self.client(*client_no)?;
+                let hash = device_hash(client, device_id);
+                snapshot.devices.set(hash, *client_no, device_id, *limits);
+            }
+            self.devices_seq = page_seq;
+        }
+    }
+
+    fn client(&self, client_no: u32) -> anyhow::Result<&Arc<str>> {
+        self.clients.get(&client_no).with_context(|| format!("client number {client_no} is missing"))
+    }
+}
+
+async fn within<T>(read: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::time::timeout(READ_TIMEOUT, read).await.context("the directory did not answer in time")?
+}
