@@ -1,1 +1,23 @@
+//! The HTTP front end: it checks who calls and what they send, appends the points to Kafka, and answers
+//! for each point once Kafka has it.
+//!
+//! Owns HTTP: limits, deadlines, routes, answers. It must not know counters or sinks. The only other place
+//! that speaks HTTP as a server is the operations port of the crate `runtime`.
 
+mod answer;
+mod batch;
+mod body;
+mod budget;
+mod clock;
+mod metrics;
+mod problem;
+mod rate;
+mod request_id;
+mod routes;
+mod server;
+mod settings;
+mod telemetry;
+
+pub use metrics::describe_metrics;
+pub use server::Gateway;
+pub use settings::Settings;

@@ -59,6 +59,34 @@ pub enum Rule {
     AllCounters,
 }
 
+impl Rule {
+    /// The name in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Rule::Object => "not_an_object",
+            Rule::Required => "missing",
+            Rule::RequiredOnline => "missing_while_online",
+            Rule::Twice => "given_twice",
+            Rule::Number => "not_a_number",
+            Rule::NotNegative => "negative",
+            Rule::Percentage => "not_a_percentage",
+            Rule::AtMost => "too_large",
+            Rule::Positive => "not_positive",
+            Rule::DurationAtMost => "duration_too_long",
+            Rule::DateTime => "not_a_date_time",
+            Rule::TooOld => "too_old",
+            Rule::TooNew => "too_new",
+            Rule::Boolean | Rule::BooleanOrNull => "not_a_boolean",
+            Rule::Text => "not_a_string",
+            Rule::IdLength => "id_length",
+            Rule::IdControl => "id_control_characters",
+            Rule::OneMode => "unknown_mode",
+            Rule::RawDataLength => "raw_data_too_long",
+            Rule::AllCounters => "counters_incomplete",
+        }
+    }
+}
+
 /// Why a point is refused: the field and the rule. It never holds the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invalid {

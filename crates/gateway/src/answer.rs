@@ -1,0 +1,50 @@
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Response;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use wattline_kafka::Appended;
+
+use crate::batch::{Outcome, is_unconfirmed};
+use crate::request_id::{self, RequestId};
+
+const OK: &str = r#"{"status":"OK","message":""}"#;
+
+/// The answer to a request whose body was understood: a bare array with an entry for each point.
+pub(crate) fn array(outcomes: &[Outcome], appended: &Appended) -> Response<Full<Bytes>> {
+    let mut body = String::with_capacity(2 + outcomes.len() * (OK.len() + 1));
+    body.push('[');
+    for (at, outcome) in outcomes.iter().enumerate() {
+        if at > 0 {
+            body.push(',');
+        }
+        match outcome {
+            Outcome::Accepted { partition } if is_unconfirmed(appended, *partition) => {
+                failed(&mut body, &"not confirmed; resend unchanged");
+            }
+            Outcome::Accepted { .. } => body.push_str(OK),
+            Outcome::Invalid(invalid) => failed(&mut body, invalid),
+            Outcome::UnknownDevice => failed(&mut body, &"unknown device"),
+        }
+    }
+    body.push(']');
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The messages are ours and have neither quotes nor backslashes.
+fn failed(body: &mut String, message: &dyn std::fmt::Display) {
+    let written = write!(body, r#"{{"status":"FAILED","message":"{message}"}}"#);
+    debug_assert!(written.is_ok(), "writing to a string does not fail");
+}
+
+/// What every answer carries.
+pub(crate) fn finish(mut response: Response<Full<Bytes>>, request_id: &RequestId) -> Response<Full<Bytes>> {
+    let headers = response.headers_mut();
+    headers.insert(HeaderName::from_static(request_id::HEADER), request_id.header());
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

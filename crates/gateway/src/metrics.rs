@@ -1,0 +1,112 @@
+use std::time::Duration;
+
+use hyper::StatusCode;
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use wattline_model::Kind;
+
+use crate::batch::{Outcome, Tally};
+
+/// Gives each metric of the gateway its help text and its unit.
+pub fn describe_metrics() {
+    describe_counter!("wattline_gateway_requests_total", "Requests by endpoint and status.");
+    describe_histogram!(
+        "wattline_gateway_request_seconds",
+        Unit::Seconds,
+        "From the headers to the answer, by endpoint."
+    );
+    describe_counter!(
+        "wattline_gateway_points_total",
+        "Data points by kind and outcome: ok, unconfirmed, failed."
+    );
+    describe_counter!(
+        "wattline_gateway_points_failed_total",
+        "Data points refused, by kind and the rule they break."
+    );
+    describe_counter!("wattline_gateway_body_bytes_total", Unit::Bytes, "Bytes of bodies as sent.");
+    describe_gauge!("wattline_gateway_in_flight_requests", "Requests under way.");
+    describe_gauge!(
+        "wattline_gateway_in_flight_bytes",
+        Unit::Bytes,
+        "Bytes of bodies under way, decompressed ones included."
+    );
+    describe_gauge!("wattline_gateway_connections", "Open connections.");
+    describe_gauge!(
+        "wattline_directory_age_seconds",
+        Unit::Seconds,
+        "How long ago the directory was last read."
+    );
+    describe_gauge!("wattline_directory_devices", "Devices in the live snapshot of the directory.");
+    describe_gauge!("wattline_directory_tokens", "Tokens in the live snapshot of the directory.");
+    describe_counter!(
+        "wattline_kafka_produce_errors_total",
+        "Records that Kafka did not confirm, by reason."
+    );
+    describe_gauge!(
+        "wattline_kafka_producer_queue_bytes",
+        Unit::Bytes,
+        "Bytes of records that wait for their acknowledgement."
+    );
+    describe_gauge!("wattline_kafka_broker_up", "Whether a broker is connected, by role.");
+}
+
+pub(crate) fn connection_opened() {
+    gauge!("wattline_gateway_connections").increment(1.0);
+}
+
+pub(crate) fn connection_closed() {
+    gauge!("wattline_gateway_connections").decrement(1.0);
+}
+
+pub(crate) fn request_began() {
+    gauge!("wattline_gateway_in_flight_requests").increment(1.0);
+}
+
+pub(crate) fn request_ended(endpoint: &'static str, status: StatusCode, took: Duration) {
+    gauge!("wattline_gateway_in_flight_requests").decrement(1.0);
+    counter!("wattline_gateway_requests_total", "endpoint" => endpoint, "status" => status_label(status))
+        .increment(1);
+    histogram!("wattline_gateway_request_seconds", "endpoint" => endpoint).record(took.as_secs_f64());
+}
+
+pub(crate) fn body_read(kind: Kind, bytes: usize) {
+    counter!("wattline_gateway_body_bytes_total", "kind" => kind.name()).increment(bytes as u64);
+}
+
+pub(crate) fn points_answered(kind: Kind, tally: &Tally, outcomes: &[Outcome]) {
+    for (outcome, points) in [("ok", tally.ok), ("unconfirmed", tally.unconfirmed), ("failed", tally.failed)]
+    {
+        counter!("wattline_gateway_points_total", "kind" => kind.name(), "outcome" => outcome)
+            .increment(points);
+    }
+    if tally.failed == 0 {
+        return;
+    }
+    for outcome in outcomes {
+        let reason = match outcome {
+            Outcome::Accepted { .. } => continue,
+            Outcome::Invalid(invalid) => invalid.rule.name(),
+            Outcome::UnknownDevice => "unknown_device",
+        };
+        counter!("wattline_gateway_points_failed_total", "kind" => kind.name(), "reason" => reason)
+            .increment(1);
+    }
+}
+
+/// The statuses are the ones of the answer table, so the label is bounded.
+fn status_label(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        200 => "200",
+        400 => "400",
+        401 => "401",
+        403 => "403",
+        404 => "404",
+        405 => "405",
+        408 => "408",
+        413 => "413",
+        415 => "415",
+        422 => "422",
+        429 => "429",
+        503 => "503",
+        _ => "other",
+    }
+}

@@ -1,0 +1,247 @@
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tracing::{debug, info, warn};
+use wattline_directory::Snapshot;
+use wattline_kafka::Producer;
+use wattline_model::Kind;
+
+use crate::answer;
+use crate::budget::Budget;
+use crate::metrics;
+use crate::problem::Problem;
+use crate::rate::Rates;
+use crate::request_id::RequestIds;
+use crate::routes::{NoRoute, Route};
+use crate::settings::Settings;
+use crate::telemetry::{self, telemetry};
+
+/// Everything that a request needs, shared by all connections.
+pub struct Gateway {
+    pub(crate) settings: Settings,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) producer: Producer,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) rates: Option<Rates>,
+    pub(crate) request_ids: RequestIds,
+    partitions_intervals: u32,
+    partitions_counters: u32,
+    draining: AtomicBool,
+}
+
+impl Gateway {
+    /// The numbers of partitions are those of the topics; a device's partition follows from them.
+    pub fn new(
+        settings: Settings,
+        snapshot: Arc<Snapshot>,
+        producer: Producer,
+        partitions_intervals: u32,
+        partitions_counters: u32,
+    ) -> anyhow::Result<Self> {
+        Ok(Gateway {
+            budget: Budget::new(settings.in_flight_bytes_max),
+            rates: Rates::new(settings.rate_points_per_s, settings.rate_burst_points),
+            request_ids: RequestIds::new()?,
+            settings,
+            snapshot,
+            producer,
+            partitions_intervals,
+            partitions_counters,
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn partitions(&self, kind: Kind) -> u32 {
+        match kind {
+            Kind::Battery => self.partitions_intervals,
+            Kind::BatteryCounter => self.partitions_counters,
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request would be served, and why not.
+    pub fn ready(&self) -> Result<(), String> {
+        if self.is_draining() {
+            return Err("draining".into());
+        }
+        if !self.snapshot.is_fresh() {
+            return Err(format!("the directory was last read {} s ago", self.snapshot.age().as_secs()));
+        }
+        if !self.producer.health().is_ready() {
+            return Err("Kafka is away or acknowledges nothing".into());
+        }
+        Ok(())
+    }
+
+    /// Serves until it is asked to stop, then drains: requests under way are finished and what they appended
+    /// is flushed, new ones are refused. An error is a producer that only a new process can replace.
+    pub async fn run(
+        self: Arc<Self>,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send,
+    ) -> anyhow::Result<()> {
+        let places = Arc::new(Semaphore::new(self.settings.connections_max));
+        let (drain, draining) = watch::channel(());
+        tokio::pin!(stop);
+        let outcome = loop {
+            tokio::select! {
+                () = &mut stop => break Ok(()),
+                () = self.watch() => break Err(anyhow::anyhow!(
+                    "the Kafka producer cannot go on; this process ends so that a new one takes over"
+                )),
+                accepted = accept(&listener, &places) => {
+                    let Some((stream, place)) = accepted else { continue };
+                    let (gateway, draining) = (Arc::clone(&self), draining.clone());
+                    tokio::spawn(async move {
+                        gateway.connection(stream, draining).await;
+                        drop(place);
+                    });
+                }
+            }
+        };
+        self.draining.store(true, Ordering::Relaxed);
+        drop(draining);
+        // The listener stays open until the end: a new connection is answered with 503, not with a reset.
+        drop(drain);
+        self.drain(&listener, &places).await?;
+        outcome
+    }
+
+    /// Waits for the open connections, serving late comers a refusal meanwhile.
+    async fn drain(self: &Arc<Self>, listener: &TcpListener, places: &Arc<Semaphore>) -> anyhow::Result<()> {
+        let all = u32::try_from(self.settings.connections_max).unwrap_or(u32::MAX);
+        let drained = async {
+            // A moment for what is in the listen queue and for load balancers that have not heard yet.
+            let linger = tokio::time::sleep(Duration::from_millis(200));
+            tokio::pin!(linger);
+            loop {
+                tokio::select! {
+                    () = &mut linger => break,
+                    accepted = accept(listener, places) => {
+                        let Some((stream, place)) = accepted else { continue };
+                        let (drain, draining) = watch::channel(());
+                        drop(drain);
+                        let gateway = Arc::clone(self);
+                        tokio::spawn(async move {
+                            gateway.connection(stream, draining).await;
+                            drop(place);
+                        });
+                    }
+                }
+            }
+            let _ = places.acquire_many(all).await;
+        };
+        if tokio::time::timeout(self.settings.drain_timeout, drained).await.is_err() {
+            warn!("some requests did not end in time");
+        }
+        let gateway = Arc::clone(self);
+        let flush_max = self.settings.drain_timeout;
+        tokio::task::spawn_blocking(move || gateway.producer.flush(flush_max))
+            .await
+            .context("flush")?
+            .context(
+                "not everything was acknowledged by Kafka before the end; it was not answered OK either",
+            )?;
+        info!("drained");
+        Ok(())
+    }
+
+    /// Ends when the producer cannot go on; samples gauges meanwhile.
+    async fn watch(&self) {
+        const EVERY: Duration = Duration::from_secs(1);
+        loop {
+            tokio::time::sleep(EVERY).await;
+            let size = self.snapshot.size();
+            ::metrics::gauge!("wattline_gateway_in_flight_bytes").set(self.budget.used_bytes() as f64);
+            ::metrics::gauge!("wattline_directory_age_seconds").set(self.snapshot.age().as_secs_f64());
+            ::metrics::gauge!("wattline_directory_devices").set(size.devices as f64);
+            ::metrics::gauge!("wattline_directory_tokens").set(size.tokens as f64);
+            if self.producer.health().is_fatal() {
+                return;
+            }
+        }
+    }
+
+    async fn connection(self: Arc<Self>, stream: TcpStream, mut draining: watch::Receiver<()>) {
+        metrics::connection_opened();
+        let _ = stream.set_nodelay(true);
+        let settings = &self.settings;
+        let mut builder = hyper::server::conn::http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(settings.header_timeout)
+            .max_header_size(settings.header_bytes_max)
+            .keep_alive(true);
+        let gateway = Arc::clone(&self);
+        let service = service_fn(move |request| {
+            let gateway = Arc::clone(&gateway);
+            async move { Ok::<_, Infallible>(gateway.serve(request).await) }
+        });
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        let outcome = tokio::select! {
+            outcome = &mut connection => outcome,
+            // The sender is dropped when the gateway drains.
+            _ = draining.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(cause) = outcome {
+            debug!(%cause, "connection");
+        }
+        metrics::connection_closed();
+    }
+
+    /// One request, from its headers to its answer.
+    async fn serve(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let began = Instant::now();
+        metrics::request_began();
+        let (parts, incoming) = request.into_parts();
+        let request_id = telemetry::request_id(&parts.headers, self);
+        let route = Route::of(&parts.method, parts.uri.path());
+        let outcome = match route {
+            Ok(Route::Telemetry(kind)) => telemetry(self, kind, &parts, incoming, &request_id).await,
+            Err(NoRoute::Path) => Err(Problem::NotFound),
+            Err(NoRoute::Method { allow }) => Err(Problem::MethodNotAllowed { allow }),
+        };
+        let response = outcome.unwrap_or_else(|problem| {
+            debug!(%request_id, status = problem.status().as_u16(), code = problem.code(), "refused");
+            problem.response(&request_id)
+        });
+        let endpoint = route.map_or("none", Route::name);
+        metrics::request_ended(endpoint, response.status(), began.elapsed());
+        answer::finish(response, &request_id)
+    }
+}
+
+/// The next connection, once there is a place for it. None where the operating system could not give one.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, place)),
+        Err(cause) => {
+            // Out of file descriptors, most likely: wait for some to be free instead of spinning.
+            warn!(%cause, "cannot accept a connection");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            None
+        }
+    }
+}
