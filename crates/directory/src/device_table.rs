@@ -1,10 +1,11 @@
 //! All devices in memory, small enough for millions and quick enough for every data point.
 //!
-//! The table is cut into shards by the device's hash, each under its own lock, so that a change
-//! holds up next to nobody and growing moves one shard at a time. An entry is 40 bytes: short ids lie
-//! in it, longer ones in the shard's text.
+//! The table is cut into shards by the device's hash, so that growing moves one shard at a time and
+//! holds up nobody for long. One lock is around them all: a request takes it once, and its look-ups,
+//! free of atomic operations, overlap their waits for memory. An entry is 40 bytes: short ids lie in
+//! it, longer ones in the shard's text.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
@@ -49,8 +50,13 @@ pub fn device_hash(client_id: &str, device_id: &str) -> u64 {
 
 #[derive(Debug)]
 pub(crate) struct DeviceTable {
-    shards: Box<[RwLock<Shard>]>,
+    shards: RwLock<Box<[Shard]>>,
 }
+
+/// All devices as they are at this moment: no change comes in between while it is held.
+///
+/// Take one for a request's points together, and let go of it before anything waits.
+pub struct DeviceView<'a>(RwLockReadGuard<'a, Box<[Shard]>>);
 
 #[derive(Debug, Default)]
 struct Shard {
@@ -78,11 +84,29 @@ const _: () = assert!(size_of::<Entry>() == 40);
 
 impl DeviceTable {
     pub fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect() }
+        Self { shards: RwLock::new((0..SHARDS).map(|_| Shard::default()).collect()) }
     }
 
+    pub fn view(&self) -> DeviceView<'_> {
+        DeviceView(self.shards.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sets the limits of a device, or removes it.
+    pub fn set(&self, hash: u64, client_index: u32, device_id: &str, limits: Option<DeviceLimits>) {
+        // The lock is taken for each device, so that requests get in between the changes of a large import.
+        let mut shards = self.shards.write().unwrap_or_else(PoisonError::into_inner);
+        let shard = &mut shards[shard_index(hash)];
+        match limits {
+            Some(limits) => shard.insert(tag(hash), client_index, device_id, limits),
+            None => shard.remove(tag(hash), client_index, device_id),
+        }
+    }
+}
+
+impl DeviceView<'_> {
+    /// The limits of a client's device; `None` where the client has no such device.
     pub fn get(&self, hash: u64, client_index: u32, device_id: &str) -> Option<DeviceLimits> {
-        let shard = self.shard(hash).read().unwrap_or_else(PoisonError::into_inner);
+        let shard = &self.0[shard_index(hash)];
         let tag = tag(hash);
         let entry =
             shard.entries.find(spread(tag), |entry| entry.is(&shard.text, tag, client_index, device_id))?;
@@ -93,27 +117,12 @@ impl DeviceTable {
         })
     }
 
-    /// Sets the limits of a device, or removes it.
-    pub fn set(&self, hash: u64, client_index: u32, device_id: &str, limits: Option<DeviceLimits>) {
-        let mut shard = self.shard(hash).write().unwrap_or_else(PoisonError::into_inner);
-        match limits {
-            Some(limits) => shard.insert(tag(hash), client_index, device_id, limits),
-            None => shard.remove(tag(hash), client_index, device_id),
-        }
-    }
-
     /// The number of devices and the bytes they take.
-    pub fn size(&self) -> (usize, usize) {
-        self.shards.iter().fold((0, 0), |(devices, bytes), shard| {
-            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
-            let shard_bytes =
-                size_of::<RwLock<Shard>>() + shard.entries.allocation_size() + shard.text.capacity();
+    pub(crate) fn size(&self) -> (usize, usize) {
+        self.0.iter().fold((0, 0), |(devices, bytes), shard| {
+            let shard_bytes = size_of::<Shard>() + shard.entries.allocation_size() + shard.text.capacity();
             (devices + shard.entries.len(), bytes + shard_bytes)
         })
-    }
-
-    fn shard(&self, hash: u64) -> &RwLock<Shard> {
-        &self.shards[hash as usize % SHARDS]
     }
 }
 
@@ -222,6 +231,10 @@ impl Entry {
     }
 }
 
+fn shard_index(hash: u64) -> usize {
+    hash as usize % SHARDS
+}
+
 fn tag(hash: u64) -> u32 {
     (hash >> 32) as u32
 }
@@ -265,11 +278,11 @@ mod tests {
                 table.set(hash(old), 1, &id(old), None);
             }
         }
-        let (devices, bytes) = table.size();
+        let (devices, bytes) = table.view().size();
         assert_eq!(devices, 1000);
         assert!(bytes < 400_000, "{bytes} bytes");
         for number in 199_000..200_000u32 {
-            let found = table.get(hash(number), 1, &id(number));
+            let found = table.view().get(hash(number), 1, &id(number));
             assert_eq!(found.expect("kept").charge_w, number);
         }
     }
@@ -292,12 +305,12 @@ mod tests {
                     None => model.remove(&(hash, client, id)),
                 };
             }
-            prop_assert_eq!(table.size().0, model.len());
+            prop_assert_eq!(table.view().size().0, model.len());
             for hash_group in 0..4u64 {
                 for client in 0..3 {
                     for id in 1..=40 {
                         let key = (hash_group << 32, client, "i".repeat(id));
-                        prop_assert_eq!(table.get(key.0, client, &key.2), model.get(&key).copied());
+                        prop_assert_eq!(table.view().get(key.0, client, &key.2), model.get(&key).copied());
                     }
                 }
             }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use wattline_auth::{ClientToken, KeyId, Pepper, TokenHash};
 
-use crate::device_table::{DeviceLimits, DeviceTable, device_hash};
+use crate::device_table::{DeviceLimits, DeviceTable, DeviceView, device_hash};
 
 /// Who is calling: what a request needs to know of its client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +83,11 @@ impl Snapshot {
         }
     }
 
+    /// The devices, for the look-ups of one request.
+    pub fn devices(&self) -> DeviceView<'_> {
+        self.devices.view()
+    }
+
     /// The limits of a client's device; `None` where the client has no such device.
     pub fn device(&self, client: &ClientHandle, device_id: &str) -> Option<DeviceLimits> {
         self.device_by_hash(device_hash(&client.id, device_id), client.index, device_id)
@@ -90,7 +95,7 @@ impl Snapshot {
 
     /// The same, for a caller that has computed [`device_hash`] already.
     pub fn device_by_hash(&self, hash: u64, client_index: u32, device_id: &str) -> Option<DeviceLimits> {
-        self.devices.get(hash, client_index, device_id)
+        self.devices().get(hash, client_index, device_id)
     }
 
     /// How long ago the view was known to be the directory's state.
@@ -105,7 +110,7 @@ impl Snapshot {
     }
 
     pub fn size(&self) -> SnapshotSize {
-        let (devices, device_bytes) = self.devices.size();
+        let (devices, device_bytes) = self.devices().size();
         SnapshotSize { tokens: self.tokens.load().len(), devices, device_bytes }
     }
 
