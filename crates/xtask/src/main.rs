@@ -1,0 +1,67 @@
+//! The development commands: `demo`, `test`, `ci`, `up`, `down`.
+//!
+//! It owns the services of this machine (a Kafka broker, a ClickHouse engine), their cache and data
+//! under `target/local/`, and the life of every process it starts. It must not know the code of
+//! Wattline: it uses the built binaries as a user does, so that it builds in seconds on a machine that
+//! has only Rust and a C compiler.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "these commands talk to a person at a terminal"
+)]
+
+mod cargo;
+mod demo;
+mod http;
+mod paths;
+mod prerequisites;
+mod process;
+mod services;
+mod stack;
+mod test;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Development commands of Wattline.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show everything at work: services, gateway, worker, a fleet that posts, and the count of every point.
+    Demo(demo::Options),
+    /// Start the services and run the tests of the workspace.
+    Test(test::Options),
+    /// What CI runs: format, lints, licences where cargo-deny is installed, and the tests.
+    Ci,
+    /// Start Kafka and ClickHouse alone, for work by hand.
+    Up,
+    /// Stop what `up` or `demo --keep` left running, and what a killed command left behind.
+    Down,
+    /// Waits for the end of its parent and then stops what the parent had started.
+    #[command(hide = true)]
+    Guard { roster: PathBuf },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Demo(options) => demo::run(&options),
+        Command::Test(options) => test::test(&options),
+        Command::Ci => test::ci(),
+        Command::Up => up::up(),
+        Command::Down => up::down(),
+        Command::Guard { roster } => stack::guard(&roster),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

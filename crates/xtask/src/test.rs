@@ -1,0 +1,69 @@
+//! `test` and `ci`.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use clap::Args;
+
+use crate::cargo::cargo;
+use crate::services::{self, Data};
+use crate::stack::Stack;
+use crate::{paths, prerequisites, process};
+
+#[derive(Args, Default)]
+pub struct Options {
+    /// Arguments of `cargo test` in place of `--workspace`, after `--`: -p wattline-gateway
+    #[arg(last = true)]
+    cargo_arguments: Vec<String>,
+}
+
+pub fn folder() -> anyhow::Result<PathBuf> {
+    Ok(paths::local()?.join("test"))
+}
+
+/// Runs the tests beside real services; the exit code is theirs.
+pub fn test(options: &Options) -> anyhow::Result<ExitCode> {
+    prerequisites::for_build()?;
+    // Built first: the services then wait for nothing, and a compile error comes before them.
+    let selection = match &options.cargo_arguments[..] {
+        [] => &["--workspace".to_owned(), "--no-fail-fast".to_owned()][..],
+        arguments => arguments,
+    };
+    let build_selection = selection.iter().take_while(|argument| *argument != "--");
+    process::run(cargo().args(["test", "--no-run", "--quiet"]).args(build_selection))?;
+
+    let mut stack = Stack::open(folder()?)?;
+    stack.stop()?;
+    let broker = services::prepare_kafka()?;
+    let services = services::start(&mut stack, &broker, Data::Fresh)?;
+    let status = cargo()
+        .arg("test")
+        .args(selection)
+        .env("WATTLINE_TEST_KAFKA", &services.kafka)
+        .env("WATTLINE_TEST_CLICKHOUSE", &services.clickhouse)
+        .status()?;
+    stack.check()?;
+    stack.stop()?;
+    // Cargo's own codes fit; a test run that was killed has none.
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// What CI runs, in the order in which a mistake costs least to find.
+pub fn ci() -> anyhow::Result<ExitCode> {
+    step("format", cargo().args(["fmt", "--all", "--check"]))?;
+    if process::succeeds("cargo-deny", &["--version"]) {
+        step("licences and advisories", cargo().args(["deny", "check"]))?;
+    } else {
+        println!("== cargo-deny is not on this machine; its check is left out");
+    }
+    prerequisites::for_build()?;
+    let lints = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    step("lints", cargo().args(lints))?;
+    println!("== tests");
+    test(&Options::default())
+}
+
+fn step(name: &str, command: &mut Command) -> anyhow::Result<()> {
+    println!("== {name}");
+    process::run(command)
+}

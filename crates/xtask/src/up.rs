@@ -1,0 +1,64 @@
+//! `up` and `down`: the services alone.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use crate::services::{self, Data};
+use crate::stack::{self, Stack};
+use crate::{demo, paths, test};
+
+pub fn up() -> anyhow::Result<ExitCode> {
+    let mut stack = Stack::open(folder()?)?;
+    let running = match (stack.is_up(), stack.address("kafka"), stack.address("clickhouse")) {
+        (true, Some(kafka), Some(clickhouse)) => Some((kafka.to_owned(), clickhouse.to_owned())),
+        _ => None,
+    };
+    let (kafka, clickhouse) = match running {
+        Some(addresses) => addresses,
+        None => {
+            stack.stop()?;
+            let broker = services::prepare_kafka()?;
+            let services = services::start(&mut stack, &broker, Data::Kept)?;
+            (services.kafka, services.clickhouse)
+        }
+    };
+    let environment = stack.folder().join("services.env");
+    fs::write(
+        &environment,
+        format!(
+            "WATTLINE_KAFKA_BROKERS={kafka}\nWATTLINE_CLICKHOUSE_URL={clickhouse}\n\
+             WATTLINE_TEST_KAFKA={kafka}\nWATTLINE_TEST_CLICKHOUSE={clickhouse}\n"
+        ),
+    )
+    .with_context(|| format!("writing {}", environment.display()))?;
+
+    println!();
+    for service in stack.services() {
+        println!("{:<12} process {:<8} log {}", service.name, service.pid, service.log.display());
+    }
+    println!(
+        "\nFor wattline and for tests that run by themselves:\n  set -a; . {}; set +a\n\
+         SQL:\n  curl {clickhouse} -d 'SELECT version()'\n\
+         Stop, keeping the data in {}:\n  cargo xtask down",
+        environment.display(),
+        stack.folder().display(),
+    );
+    stack.keep()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn down() -> anyhow::Result<ExitCode> {
+    for folder in [demo::folder()?, test::folder()?, folder()?] {
+        if !stack::stop_left_behind(&folder)? {
+            println!("A running command owns {}: end it with Ctrl-C", folder.display());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn folder() -> anyhow::Result<PathBuf> {
+    paths::local()
+}
