@@ -10,8 +10,9 @@ use crate::error::ParquetSinkError;
 use crate::name::{Kind, Origin, read_finished, read_temporary};
 use crate::part::PartFile;
 
-/// Encoded bytes of a row group; about as much memory is held for each file under way.
-const ROW_GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Encoded bytes of a row group, some 150,000 rows. Twice as much memory is held for each file under
+/// way, and larger row groups hardly compress better.
+const ROW_GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The root of all Parquet files.
 #[derive(Clone, Debug)]

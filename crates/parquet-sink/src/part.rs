@@ -77,8 +77,8 @@ impl PartFile {
         path: PathBuf,
     ) -> Result<Self, ParquetSinkError> {
         let temporary = Temporary { path };
-        let properties = properties(&schema);
-        let writer = ArrowWriter::try_new(file, schema, Some(properties))
+        let writer = properties(origin.kind, &schema)
+            .and_then(|properties| ArrowWriter::try_new(file, schema, Some(properties)))
             .map_err(|error| ParquetSinkError::parquet("begin", &temporary.path, error))?;
         Ok(Self {
             root: folder.root.clone(),
@@ -226,4 +226,53 @@ fn unique() -> String {
 
 fn counted<T>(work: impl FnOnce() -> Result<T, ParquetSinkError>) -> Result<T, ParquetSinkError> {
     work().inspect_err(metrics::failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::Int64Array;
+    use arrow_schema::{DataType, Field, Schema};
+
+    use super::*;
+    use crate::name::Kind;
+
+    /// A file on Linux's disk that is always full.
+    #[test]
+    fn a_full_disk_says_so() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::new(root.path()).with_row_group_bytes_max(1_024);
+        let schema = Arc::new(Schema::new(vec![Field::new("_offset", DataType::Int64, false)]));
+        // Differences that differ, so that no encoding shrinks them.
+        let noise = |n: i64| n.wrapping_pow(3).wrapping_mul(0x1E37_79B9_7F4A_7C15);
+        let noise = Int64Array::from_iter_values((0..100_000).map(noise));
+        let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(noise)]).unwrap();
+        let origin = Origin { kind: Kind::Readings, topic: "t".into(), partition: 0, first: 0 };
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut part = PartFile::over(&folder, origin, schema, full, root.path().join("none")).unwrap();
+        let error = part.append(&batch).unwrap_err();
+        assert_eq!(error.kind(), "disk_full", "{error:?}");
+    }
+
+    /// Dead after the sync and before the rename: nothing is visible, and a new attempt succeeds.
+    #[test]
+    fn a_sealed_file_is_not_visible() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::new(root.path());
+        let schema = Arc::new(Schema::new(vec![Field::new("_offset", DataType::Int64, false)]));
+        let batch =
+            RecordBatch::try_new(schema.clone(), vec![Arc::new(Int64Array::from(vec![1, 2]))]).unwrap();
+        let sealed = || {
+            let mut part = folder.open(Kind::Readings, "t", 0, 1, schema.clone()).unwrap();
+            part.append(&batch).unwrap();
+            part.seal(2).unwrap()
+        };
+        std::mem::forget(sealed());
+        assert_eq!(folder.ranges("t", 0, Kind::Readings).unwrap(), []);
+        assert_eq!(folder.sweep("t", 0).unwrap(), 1);
+        let finished = sealed().publish(jiff::civil::date(2026, 11, 24)).unwrap();
+        assert_eq!(folder.ranges("t", 0, Kind::Readings).unwrap()[0].path, finished.path);
+        assert_eq!(folder.sweep("t", 0).unwrap(), 0);
+    }
 }

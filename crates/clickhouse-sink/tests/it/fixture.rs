@@ -32,6 +32,7 @@ impl Database {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test has nobody to hand it its arguments")]
 pub fn url() -> String {
     std::env::var("WATTLINE_TEST_CLICKHOUSE").expect(
         "WATTLINE_TEST_CLICKHOUSE names no ClickHouse. `cargo xtask test` starts one; to run this test \

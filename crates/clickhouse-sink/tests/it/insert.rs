@@ -133,12 +133,14 @@ fn a_row_replaced_by_a_later_version_is_not_missing() {
             sink.insert(table, &batch_of(&[old.clone(), Row::new("bat-1", T0 + 1, 5, 10, 1)]), "a")
                 .await
                 .unwrap();
-            sink.insert(table, &batch_of(&[new.clone()]), "b").await.unwrap();
+            sink.insert(table, &batch_of(std::slice::from_ref(&new)), "b").await.unwrap();
             database.run(&format!("OPTIMIZE TABLE {table} FINAL")).await;
             assert_eq!(sink.stored_positions(table, range(10, 10)).await.unwrap().len(), 1);
             // Written again it is merged away again; both times it counts as there.
-            let verified =
-                sink.insert_missing(table, &batch_of(&[old.clone()]), range(10, 10)).await.unwrap();
+            let verified = sink
+                .insert_missing(table, &batch_of(std::slice::from_ref(&old)), range(10, 10))
+                .await
+                .unwrap();
             assert_eq!(verified, Verified { found: 0, inserted: 1 });
             // Two rows of one key in one insert: the engine keeps the later at once.
             let both = batch_of(&[Row { offset: 30, ..old.clone() }, Row { offset: 31, ..old.clone() }]);
