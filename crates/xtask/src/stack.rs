@@ -220,7 +220,7 @@ pub fn stop_left_behind(folder: &Path) -> anyhow::Result<bool> {
         return Ok(false);
     };
     let mut roster = Roster::read(folder)?;
-    for service in &roster.services {
+    for service in roster.services.iter().rev() {
         println!("Stopping {} (process {})", service.name, service.pid);
     }
     roster.stop_all(folder)?;

@@ -25,6 +25,8 @@ const STORED_DEADLINE: Duration = Duration::from_secs(180);
 const STORED_POLL_INTERVAL: Duration = Duration::from_secs(1);
 const FLEET_SEED: &str = "7";
 const FLEET_GATEWAYS: &str = "16";
+/// A battery has a point every five minutes; the fleet begins a day ago and ends at the present.
+const POINTS_PER_DEVICE: u32 = 24 * 12;
 const CLIENT: &str = "demo";
 
 #[derive(Args)]
@@ -142,6 +144,9 @@ fn post(stack: &mut Stack, site: &Site, binaries: &Path, options: &Options) -> a
         .args(["--devices", &options.devices.to_string(), "--seed", FLEET_SEED])
         .args(["--gateways", FLEET_GATEWAYS, "--seconds", &options.seconds.to_string(), "--report"])
         .arg(&report);
+    // At this pace the day passes in the given time; faster, the fleet would run out of it.
+    let day = f64::from(options.devices) * f64::from(POINTS_PER_DEVICE);
+    command.args(["--rate", &(day / f64::from(options.seconds.max(1))).to_string()]);
     let deadline = Duration::from_secs(options.seconds.into()) + FLEET_GRACE;
     let status = stack.start_attached(NAME, &mut command)?.wait(deadline)?;
     stack.forget(NAME)?;
