@@ -55,7 +55,8 @@ pub(crate) struct DeviceTable {
 
 /// All devices as they are at this moment: no change comes in between while it is held.
 ///
-/// Take one for a request's points together, and let go of it before anything waits.
+/// Take one for a request's points together, and let go of it before anything waits. Whoever holds one
+/// must not ask the snapshot for devices besides: behind a waiting change, that would wait for ever.
 pub struct DeviceView<'a>(RwLockReadGuard<'a, Box<[Shard]>>);
 
 #[derive(Debug, Default)]

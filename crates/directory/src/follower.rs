@@ -16,7 +16,7 @@ use crate::snapshot::{LiveToken, LiveTokens, Snapshot};
 /// Rows of one read: small enough to be no hiccup for the requests beside it.
 const PAGE_ROWS: i64 = 4_000;
 /// A read that takes longer counts as failed.
-const READ_TIMEOUT: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Polls that fail come at longer and longer intervals, up to this, without end: the snapshot's age
 /// tells when it is no longer to be served from.
 const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(2);
