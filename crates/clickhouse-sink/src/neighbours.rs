@@ -1,7 +1,9 @@
 //! The readings around those of a batch: what a late reading falls between, and what a device's
 //! first reading after a restart follows.
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::ops::Range;
 use std::time::Instant;
 
 use clickhouse::query::Query;
@@ -14,9 +16,14 @@ use crate::metrics;
 
 /// Devices asked for in one query. More are asked in turn.
 const DEVICES_PER_QUERY_MAX: usize = 5_000;
-/// The reading before one is nearly always less than this older; only devices without one are
-/// looked for in all the time before.
-const NEAR_MS: i64 = 2 * 24 * 3_600 * 1_000;
+/// The readings before and after one are nearly always less than this away. Looking further reads
+/// more parts and months.
+const NEAR_MS: i64 = 6 * 3_600 * 1_000;
+/// Times so far apart are asked for apart: some twenty queries at most, as readings are taken for
+/// 35 days.
+const FAR_APART_MS: i64 = 48 * 3_600 * 1_000;
+/// Beyond every time of a reading, within those that ClickHouse knows: the year 2100.
+const TIME_MS_MAX: i64 = 4_102_444_800_000;
 
 /// A device and the times of its readings in a batch: earliest and latest, both included.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +96,10 @@ impl ClickHouse {
     /// device and time.
     ///
     /// Not under FINAL: rows at later offsets may lie there from an attempt that was cut short, and
-    /// the answer must depend on nothing but the log before the batch.
+    /// the answer must depend on nothing but the log before the batch. One thing such an attempt can
+    /// do: when it stored a larger reading of the same time, a merge may have taken the smaller one.
+    /// The intervals are the same either way, but the rejection of the smaller is then not derived
+    /// again, which is why a batch's rejected rows are to be inserted before its readings.
     pub async fn neighbours(
         &self,
         topic: &str,
@@ -104,35 +114,49 @@ impl ClickHouse {
         let mut ordered: Vec<&Around<'_>> = devices.iter().collect();
         ordered.sort_unstable_by_key(|device| device.min_ms);
         let mut found = Vec::new();
-        for devices in ordered.chunks(DEVICES_PER_QUERY_MAX) {
-            let mut near = self.readings_around(place, devices, Some(NEAR_MS)).await?;
-            let lone = without_predecessor(devices, &near);
-            if !lone.is_empty() {
-                let asked: HashSet<Device<'_>> = lone.iter().map(|device| device.id()).collect();
-                near.retain(|reading| !asked.contains(&reading.device()));
-                found.extend(self.readings_around(place, &lone, None).await?);
+        for like in ordered.chunk_by(|older, newer| newer.min_ms - older.min_ms < FAR_APART_MS) {
+            for devices in like.chunks(DEVICES_PER_QUERY_MAX) {
+                found.append(&mut self.readings_around_all(place, devices).await?);
             }
-            found.append(&mut near);
         }
-        found.sort_unstable_by(|a, b| (a.device(), a.timestamp_ms).cmp(&(b.device(), b.timestamp_ms)));
+        // Of several readings at a time the larger comes first, and stays.
+        let order = |reading: &StoredReading| (reading.timestamp_ms, Reverse(reading.counters()));
+        found.sort_unstable_by(|a, b| (a.device(), order(a)).cmp(&(b.device(), order(b))));
+        found.dedup_by(|next, kept| next.device() == kept.device() && next.timestamp_ms == kept.timestamp_ms);
         metrics::looked_up(devices.len(), started.elapsed());
         Ok(found)
     }
+
+    /// Looks near the times of all devices first, and only for the devices that have nothing near
+    /// on one side in all the time on that side.
+    async fn readings_around_all(
+        &self,
+        place: Place<'_>,
+        devices: &[&Around<'_>],
+    ) -> Result<Vec<StoredReading>, ClickHouseError> {
+        let since_ms = devices.iter().map(|device| device.min_ms).min().unwrap_or(0) - NEAR_MS;
+        let until_ms = devices.iter().map(|device| device.max_ms).max().unwrap_or(0) + NEAR_MS;
+        let mut found = self.readings_around(place, devices, since_ms..until_ms).await?;
+        let (without_older, without_newer) = one_sided(devices, &found);
+        for (lone, times_ms) in [(without_older, 0..since_ms), (without_newer, until_ms..TIME_MS_MAX)] {
+            if !lone.is_empty() {
+                found.append(&mut self.readings_around(place, &lone, times_ms).await?);
+            }
+        }
+        Ok(found)
+    }
+
     /// One query: the times of the readings that are wanted, then the readings at those times.
     async fn readings_around(
         &self,
         place: Place<'_>,
         devices: &[&Around<'_>],
-        near_ms: Option<i64>,
+        times_ms: Range<i64>,
     ) -> Result<Vec<StoredReading>, ClickHouseError> {
         let column = |value: fn(&Around<'_>) -> i64| devices.iter().map(|device| value(device)).collect();
         let (min_ms, max_ms): (Vec<i64>, Vec<i64>) = (column(|d| d.min_ms), column(|d| d.max_ms));
         let ids: Vec<Device<'_>> = devices.iter().map(|device| device.id()).collect();
         let (clients, names): (Vec<&str>, Vec<&str>) = ids.iter().copied().unzip();
-        let since_ms = match near_ms {
-            Some(near_ms) => min_ms.iter().min().map_or(0, |earliest| earliest - near_ms),
-            None => 0,
-        };
         let query = self
             .client
             .query(READINGS_AROUND)
@@ -143,14 +167,16 @@ impl ClickHouse {
             .bind(&max_ms)
             .bind_place(place)
             .bind(&ids)
-            .bind(since_ms)
+            .bind(times_ms.start)
+            .bind(times_ms.end)
             .with_setting("max_query_size", QUERY_BYTES_MAX);
         self.fetch_all("look up neighbours", query).await
     }
 }
 
 /// The inner part finds the times, reading the columns of the key only; the outer part reads whole
-/// rows at these times. Both find their granules by the sorting key.
+/// rows at these times. Both find their granules by the sorting key. Ordering is left to the caller:
+/// here it would make the engine read in order of the key, at twice the time.
 const READINGS_AROUND: &str = "
 SELECT ?fields FROM (
     SELECT *, toUnixTimestamp64Milli(timestamp) AS timestamp_ms,
@@ -172,11 +198,8 @@ SELECT ?fields FROM (
         WHERE _topic = ? AND _partition = ? AND _offset < ? AND in_chain
           AND (client_id, device_id) IN ?
           AND timestamp >= fromUnixTimestamp64Milli(toInt64(?), 'UTC')
-        GROUP BY client, device)
-    ORDER BY client_id, device_id, timestamp,
-        battery_total_energy_charge_wh DESC, battery_total_energy_discharge_wh DESC,
-        home_total_energy_wh DESC, solar_total_energy_wh DESC
-    LIMIT 1 BY client_id, device_id, timestamp)";
+          AND timestamp < fromUnixTimestamp64Milli(toInt64(?), 'UTC')
+        GROUP BY client, device))";
 
 /// Of which partition, and before which offset.
 #[derive(Clone, Copy)]
@@ -204,13 +227,23 @@ impl<'a> Around<'a> {
     }
 }
 
-fn without_predecessor<'a>(devices: &[&'a Around<'a>], found: &[StoredReading]) -> Vec<&'a Around<'a>> {
-    let mut earliest_ms: HashMap<Device<'_>, i64> = HashMap::with_capacity(devices.len());
+/// The devices of which no reading was found before their own, and those of which none after.
+fn one_sided<'a>(
+    devices: &[&'a Around<'a>],
+    found: &[StoredReading],
+) -> (Vec<&'a Around<'a>>, Vec<&'a Around<'a>>) {
+    let mut times_ms: HashMap<Device<'_>, (i64, i64)> = HashMap::with_capacity(devices.len());
     for reading in found {
-        let earliest = earliest_ms.entry(reading.device()).or_insert(i64::MAX);
-        *earliest = reading.timestamp_ms.min(*earliest);
+        let (oldest, newest) = times_ms.entry(reading.device()).or_insert((i64::MAX, i64::MIN));
+        *oldest = reading.timestamp_ms.min(*oldest);
+        *newest = reading.timestamp_ms.max(*newest);
     }
-    let has_predecessor =
-        |device: &Around<'_>| earliest_ms.get(&device.id()).is_some_and(|&earliest| earliest < device.min_ms);
-    devices.iter().copied().filter(|device| !has_predecessor(device)).collect()
+    let times_ms = |device: &Around<'_>| times_ms.get(&device.id()).copied().unwrap_or((i64::MAX, i64::MIN));
+    let without = |is_lone: &dyn Fn(&Around<'_>) -> bool| {
+        devices.iter().copied().filter(|device| is_lone(device)).collect()
+    };
+    (
+        without(&|device| times_ms(device).0 >= device.min_ms),
+        without(&|device| times_ms(device).1 <= device.max_ms),
+    )
 }

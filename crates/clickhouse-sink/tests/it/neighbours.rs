@@ -36,6 +36,9 @@ fn before_within_and_after() {
         rows.push(Row { counters: [None; 4], ..Row::new("a", T0 + 4 * MINUTES_5 + 1, 7, 104, 6) });
         // One whose only earlier reading is 40 days old.
         rows.push(Row::new("rare", T0 - 40 * DAY, 1, 100, 7));
+        // One that has a hole of three days.
+        rows.push(Row::new("hole", T0 - DAY, 1, 100, 8));
+        rows.push(Row::new("hole", T0 + 2 * DAY, 2, 100, 9));
         database.sink.insert(Table::Readings, &readings(&rows), "all").await.unwrap();
 
         let late = T0 + 4 * MINUTES_5 + 60_000;
@@ -59,6 +62,8 @@ fn before_within_and_after() {
         );
         let found = around(&database, 1_000, &[("rare", T0, T0), ("a", T0 + DAY, T0 + DAY)]).await;
         assert_eq!(times(&found), [("a", 9), ("rare", -40 * DAY / MINUTES_5)]);
+        let found = around(&database, 1_000, &[("hole", T0, T0 + 1), ("a", T0 + DAY, T0 + DAY)]).await;
+        assert_eq!(times(&found), [("a", 9), ("hole", -288), ("hole", 576)]);
         assert!(around(&database, 1_000, &[]).await.is_empty());
     });
 }
