@@ -3,7 +3,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
 use metrics::{counter, gauge};
 use rdkafka::ClientContext;
@@ -60,8 +59,9 @@ pub trait Partitions: Send + Sync + 'static {
     /// A partition is ours from now on; its records follow.
     fn assigned(&self, assigned: Assigned);
 
-    /// These partitions are ours no longer. When this returns, nothing commits for them any more.
-    fn revoked(&self, partitions: &[TopicPartition]);
+    /// These partitions are ours no longer. When this returns, nothing commits for them any more. Until then
+    /// offsets can be committed, unless the partitions are lost: the group has gone on without this member.
+    fn revoked(&self, partitions: &[TopicPartition], lost: bool);
 
     /// Takes a record, or gives it back when its partition's queue is full; then the partition is paused
     /// and the record offered again.
@@ -91,16 +91,39 @@ impl std::fmt::Debug for Committer {
 
 impl Committer {
     /// Blocks until the group's coordinator has it or refuses it.
-    pub fn commit(&self, partition: &TopicPartition, offset: i64, metadata: &str) -> anyhow::Result<()> {
-        let inner = self.inner.upgrade().context("the consumer is closed")?;
+    pub fn commit(&self, partition: &TopicPartition, offset: i64, metadata: &str) -> Result<(), CommitError> {
+        let inner = self.inner.upgrade().ok_or(CommitError::NotOurs)?;
         let mut list = TopicPartitionList::with_capacity(1);
-        list.add_partition(&partition.topic, partition.partition);
-        let mut element = list.find_partition(&partition.topic, partition.partition).context("just added")?;
-        element.set_offset(Offset::Offset(offset))?;
+        let mut element = list.add_partition(&partition.topic, partition.partition);
         element.set_metadata(metadata);
-        inner
-            .commit(&list, CommitMode::Sync)
-            .with_context(|| format!("Kafka refused the offset of {partition}"))
+        element.set_offset(Offset::Offset(offset))?;
+        Ok(inner.commit(&list, CommitMode::Sync)?)
+    }
+}
+
+/// Why an offset was not committed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The group has gone on without this member: the partition is, or soon will be, somebody else's.
+    #[error("the partition is no longer this member's")]
+    NotOurs,
+    /// Kafka did not answer or could not now. The offset may be committed all the same.
+    #[error("Kafka did not commit the offset")]
+    Doubtful(#[source] KafkaError),
+}
+
+impl From<KafkaError> for CommitError {
+    fn from(cause: KafkaError) -> Self {
+        match cause.rdkafka_error_code() {
+            Some(
+                RDKafkaErrorCode::IllegalGeneration
+                | RDKafkaErrorCode::UnknownMemberId
+                | RDKafkaErrorCode::RebalanceInProgress
+                | RDKafkaErrorCode::FencedInstanceId
+                | RDKafkaErrorCode::AssignmentLost,
+            ) => CommitError::NotOurs,
+            _ => CommitError::Doubtful(cause),
+        }
     }
 }
 
@@ -109,7 +132,7 @@ pub struct Consumer {
     inner: Arc<Inner>,
     partitions: Arc<dyn Partitions>,
     topics: Vec<String>,
-    fault: Arc<Mutex<Option<anyhow::Error>>>,
+    fault: Arc<Mutex<Option<ConsumeError>>>,
 }
 
 impl Consumer {
@@ -143,17 +166,17 @@ impl Consumer {
     }
 
     /// Polls until it is told to stop or cannot go on; then gives up its partitions and leaves the group.
-    pub fn run(self, stop: &AtomicBool) -> anyhow::Result<()> {
+    pub fn run(self, stop: &AtomicBool) -> Result<(), ConsumeError> {
         let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
         self.inner.subscribe(&topics)?;
         let outcome = self.poll_until(stop);
         let owned = partitions_of(&self.inner.assignment().unwrap_or_default());
-        self.partitions.revoked(&owned);
+        self.partitions.revoked(&owned, self.inner.assignment_lost());
         self.inner.unsubscribe();
         outcome
     }
 
-    fn poll_until(&self, stop: &AtomicBool) -> anyhow::Result<()> {
+    fn poll_until(&self, stop: &AtomicBool) -> Result<(), ConsumeError> {
         const POLL: Duration = Duration::from_millis(100);
         const POLL_WHILE_HOLDING: Duration = Duration::from_millis(10);
         let mut held = Held::new();
@@ -199,7 +222,7 @@ impl Consumer {
         Ok(())
     }
 
-    fn offer_again(&self, held: &mut Held) -> anyhow::Result<()> {
+    fn offer_again(&self, held: &mut Held) -> Result<(), ConsumeError> {
         let mut taken = Vec::new();
         for (partition, waiting) in held.iter_mut() {
             while let Some(delivery) = waiting.pop_front() {
@@ -219,19 +242,12 @@ impl Consumer {
         Ok(())
     }
 
-    fn poll_error(&self, cause: KafkaError) -> anyhow::Result<()> {
+    fn poll_error(&self, cause: KafkaError) -> Result<(), ConsumeError> {
         match cause.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => Err(anyhow!(
-                "Kafka no longer has the offset where this group goes on: {cause}. Points were deleted before they \
-                 were stored (retention.ms or retention.bytes of the topic is too short, or the topic was made \
-                 anew). To go on with what is left, stop all workers and type: kafka-consumer-groups.sh \
-                 --bootstrap-server HOST:PORT --group {} --topic TOPIC:PARTITION --reset-offsets --to-earliest \
-                 --execute",
-                self.inner.context().group
-            )),
-            _ if matches!(cause, KafkaError::MessageConsumptionFatal(_)) => {
-                Err(anyhow!("the Kafka consumer cannot go on: {cause}"))
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                Err(ConsumeError::MissingOffset { group: self.inner.context().group.clone(), cause })
             }
+            _ if matches!(cause, KafkaError::MessageConsumptionFatal(_)) => Err(cause.into()),
             _ => {
                 counter!("wattline_kafka_consume_errors_total").increment(1);
                 warn!(%cause, "Kafka consumer");
@@ -241,18 +257,45 @@ impl Consumer {
     }
 }
 
+/// Why a consumer stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsumeError {
+    #[error(
+        "Kafka no longer has the offset where this group goes on: {cause}. Points were deleted before they were \
+         stored (retention.ms or retention.bytes of the topic is too short, or the topic was made anew). To go on \
+         with what is left, stop all workers and type: kafka-consumer-groups.sh --bootstrap-server HOST:PORT \
+         --group {group} --topic TOPIC:PARTITION --reset-offsets --to-earliest --execute"
+    )]
+    MissingOffset { group: String, cause: KafkaError },
+    #[error(
+        "the group {group} has no committed offset for {partition}; set worker.start = \"beginning\" where it is a \
+         new group"
+    )]
+    NothingCommitted { group: String, partition: TopicPartition },
+    /// A new consumer may do better.
+    #[error("the Kafka consumer cannot go on")]
+    Broken(#[from] KafkaError),
+}
+
+impl ConsumeError {
+    /// Whether only a person can help.
+    pub fn is_permanent(&self) -> bool {
+        !matches!(self, ConsumeError::Broken(_))
+    }
+}
+
 struct Context {
     partitions: Arc<dyn Partitions>,
     start: Start,
     group: String,
-    fault: Arc<Mutex<Option<anyhow::Error>>>,
+    fault: Arc<Mutex<Option<ConsumeError>>>,
     me: Mutex<std::sync::Weak<Inner>>,
     revocations: AtomicU64,
 }
 
 impl Context {
     /// Finds where each partition goes on, tells its owner, and begins there.
-    fn assign(&self, consumer: &Inner, list: &TopicPartitionList) -> anyhow::Result<()> {
+    fn assign(&self, consumer: &Inner, list: &TopicPartitionList) -> Result<(), ConsumeError> {
         const TIMEOUT: Duration = Duration::from_secs(10);
         const TRIES: u32 = 3;
         let mut tries = 0;
@@ -263,11 +306,13 @@ impl Context {
                     tries += 1;
                     warn!(%cause, "cannot read the committed offsets; trying again");
                 }
-                Err(cause) => return Err(cause).context("cannot read the committed offsets"),
+                Err(cause) => return Err(cause.into()),
             }
         };
         let mut from = TopicPartitionList::with_capacity(committed.count());
         for element in committed.elements() {
+            // A partition whose offset could not be read must not begin anew.
+            element.error()?;
             let partition = TopicPartition { topic: element.topic().into(), partition: element.partition() };
             let (start, committed) = match (element.offset(), self.start) {
                 (Offset::Offset(offset), _) => {
@@ -275,11 +320,7 @@ impl Context {
                 }
                 (_, Start::Beginning) => (Offset::Beginning, None),
                 (_, Start::Committed) => {
-                    return Err(anyhow!(
-                        "the group {} has no committed offset for {partition}; set worker.start = \"beginning\" \
-                         where it is a new group",
-                        self.group
-                    ));
+                    return Err(ConsumeError::NothingCommitted { group: self.group.clone(), partition });
                 }
             };
             from.add_partition_offset(&partition.topic, partition.partition, start)?;
@@ -318,10 +359,11 @@ impl ConsumerContext for Context {
                 self.assign(consumer, list)
             }
             _ => {
-                info!(partitions = list.count(), lost = consumer.assignment_lost(), "partitions revoked");
+                let lost = consumer.assignment_lost();
+                info!(partitions = list.count(), lost, "partitions revoked");
                 self.revocations.fetch_add(1, Ordering::Relaxed);
-                self.partitions.revoked(&partitions_of(list));
-                consumer.unassign().map_err(anyhow::Error::from)
+                self.partitions.revoked(&partitions_of(list), lost);
+                consumer.unassign().map_err(ConsumeError::from)
             }
         };
         if let Err(cause) = outcome {

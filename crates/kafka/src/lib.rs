@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
 
-pub use consumer::{Assigned, Committer, Consumer, ConsumerSettings, Delivery, Partitions, Start};
+pub use consumer::{
+    Assigned, CommitError, Committer, ConsumeError, Consumer, ConsumerSettings, Delivery, Partitions, Start,
+};
 pub use producer::{Appended, Health, Producer, ProducerSettings, Record};
 pub use reader::Reader;
 pub use topics::{Topic, create_topics, partition_count, partition_counts};

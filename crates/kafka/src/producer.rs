@@ -34,7 +34,7 @@ pub struct Record<'a> {
 }
 
 /// What became of the records of one append.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Appended {
     /// The partitions of the records that were not confirmed. They may be in Kafka all the same.
     pub unconfirmed: Vec<i32>,

@@ -1,1 +1,19 @@
+//! From Kafka to both sinks: one task a partition polls, derives, announces, writes and commits.
+//!
+//! Owns the order of these steps, and with it the promise that every point is stored exactly once. It must
+//! not know HTTP or the directory: what a record means depends on the log alone.
 
+mod clock;
+mod columns;
+mod derive;
+mod metrics;
+mod progress;
+mod settings;
+mod sinks;
+mod supervisor;
+mod task;
+
+pub use metrics::describe_metrics;
+pub use progress::{Progress, SinkProgress};
+pub use settings::Settings;
+pub use supervisor::Worker;

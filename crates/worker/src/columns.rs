@@ -1,0 +1,421 @@
+//! Rows as Arrow columns: one `RecordBatch` a table, for both sinks.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow_array::builder::{
+    BinaryBuilder, BooleanBuilder, Decimal128Builder, Int32Builder, Int64Builder, StringBuilder,
+    StringDictionaryBuilder, TimestampMillisecondBuilder, UInt64Builder,
+};
+use arrow_array::types::{Int8Type, Int32Type};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
+use wattline_model::{COUNTERS, Interval, Point, Position, Quantities, Quantity, RejectReason, Source};
+
+/// All decimals of the tables: thousandths in 18 digits.
+const DECIMAL: DataType = DataType::Decimal128(18, 3);
+
+/// The quantities that say how the device was, in the order of the columns.
+const LAST: [Quantity; 9] = [
+    Quantity::PowerCharge,
+    Quantity::PowerDischarge,
+    Quantity::StoredEnergy,
+    Quantity::CapacityEnergy,
+    Quantity::HomePower,
+    Quantity::SolarPower,
+    Quantity::StateOfCharge,
+    Quantity::StateOfHealth,
+    Quantity::BackupReserve,
+];
+
+pub(crate) static INTERVALS: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let mut fields = vec![
+        dictionary("client_id", DataType::Int32, false),
+        Field::new("device_id", DataType::Utf8, false),
+        dictionary("source", DataType::Int8, false),
+        timestamp("start_time"),
+        timestamp("end_time"),
+    ];
+    fields.extend(COUNTERS.map(|quantity| Field::new(quantity.name(), DECIMAL, true)));
+    fields.extend(COUNTERS.map(|quantity| dictionary(&quality_column(quantity), DataType::Int8, false)));
+    fields.push(Field::new("gap", DataType::Boolean, false));
+    fields.extend(state_fields());
+    fields.extend(place_fields());
+    Arc::new(Schema::new(fields))
+});
+
+pub(crate) static READINGS: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let mut fields = vec![
+        dictionary("client_id", DataType::Int32, false),
+        Field::new("device_id", DataType::Utf8, false),
+        timestamp("timestamp"),
+        Field::new("in_chain", DataType::Boolean, false),
+    ];
+    fields.extend(COUNTERS.map(|quantity| Field::new(quantity.name(), DECIMAL, true)));
+    fields.extend(LIMITS.map(|name| Field::new(name, DataType::Int64, false)));
+    fields.push(Field::new("counter_modulus_wh", DECIMAL, true));
+    fields.extend(state_fields());
+    fields.extend(place_fields());
+    Arc::new(Schema::new(fields))
+});
+
+pub(crate) static REJECTED: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let mut fields = vec![
+        dictionary("reason", DataType::Int32, false),
+        timestamp("rejected_at"),
+        Field::new("record", DataType::Binary, false),
+    ];
+    fields.extend(place_fields());
+    Arc::new(Schema::new(fields))
+});
+
+const LIMITS: [&str; 4] =
+    ["limit_battery_charge_w", "limit_battery_discharge_w", "limit_home_w", "limit_solar_w"];
+
+fn dictionary(name: &str, keys: DataType, nullable: bool) -> Field {
+    Field::new(name, DataType::Dictionary(Box::new(keys), Box::new(DataType::Utf8)), nullable)
+}
+
+fn timestamp(name: &str) -> Field {
+    Field::new(name, DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), false)
+}
+
+fn quality_column(quantity: Quantity) -> String {
+    quantity.name().replace("_wh", "_quality")
+}
+
+fn state_fields() -> Vec<Field> {
+    let mut fields = vec![
+        Field::new("last_is_online", DataType::Boolean, false),
+        Field::new("last_is_grid_online", DataType::Boolean, true),
+        dictionary("last_mode", DataType::Int8, true),
+    ];
+    fields.extend(LAST.map(|quantity| Field::new(quantity.name(), DECIMAL, true)));
+    fields.push(Field::new("oem_raw_data", DataType::Utf8, true));
+    fields.push(timestamp("received_at"));
+    fields
+}
+
+fn place_fields() -> [Field; 5] {
+    [
+        dictionary("_topic", DataType::Int32, false),
+        Field::new("_partition", DataType::Int32, false),
+        Field::new("_offset", DataType::Int64, false),
+        Field::new("_index", DataType::Int32, false),
+        Field::new("_version", DataType::UInt64, false),
+    ]
+}
+
+type Times = TimestampMillisecondBuilder;
+type Words = StringDictionaryBuilder<Int8Type>;
+type Names = StringDictionaryBuilder<Int32Type>;
+
+fn times() -> Times {
+    Times::new().with_timezone("UTC")
+}
+
+fn decimals() -> Decimal128Builder {
+    Decimal128Builder::new().with_data_type(DECIMAL)
+}
+
+fn array(builder: &mut dyn arrow_array::builder::ArrayBuilder) -> ArrayRef {
+    builder.finish()
+}
+
+/// How the device was: the `last_*` columns, the raw data, and when the gateway had it.
+struct State {
+    is_online: BooleanBuilder,
+    is_grid_online: BooleanBuilder,
+    mode: Words,
+    last: [Decimal128Builder; LAST.len()],
+    oem_raw_data: StringBuilder,
+    received_at: Times,
+}
+
+impl State {
+    fn new() -> Self {
+        State {
+            is_online: BooleanBuilder::new(),
+            is_grid_online: BooleanBuilder::new(),
+            mode: Words::new(),
+            last: std::array::from_fn(|_| decimals()),
+            oem_raw_data: StringBuilder::new(),
+            received_at: times(),
+        }
+    }
+
+    fn push(&mut self, point: &Point<'_>, received_at_ms: i64) {
+        self.is_online.append_value(point.last_is_online);
+        self.is_grid_online.append_option(point.last_is_grid_online);
+        self.mode.append_option(point.last_mode.map(|mode| mode.name()));
+        push_quantities(&mut self.last, &LAST, &point.quantities);
+        self.oem_raw_data.append_option(point.oem_raw_data.as_deref());
+        self.received_at.append_value(received_at_ms);
+    }
+
+    fn finish(&mut self, columns: &mut Vec<ArrayRef>) {
+        columns.push(array(&mut self.is_online));
+        columns.push(array(&mut self.is_grid_online));
+        columns.push(array(&mut self.mode));
+        columns.extend(self.last.iter_mut().map(|column| array(column)));
+        columns.push(array(&mut self.oem_raw_data));
+        columns.push(array(&mut self.received_at));
+    }
+}
+
+fn push_quantities(columns: &mut [Decimal128Builder], which: &[Quantity], quantities: &Quantities) {
+    for (column, &quantity) in columns.iter_mut().zip(which) {
+        column.append_option(quantities.get(quantity).map(i128::from));
+    }
+}
+
+/// Where in Kafka a row comes from.
+struct Place {
+    topic: Arc<str>,
+    partition: i32,
+    topics: Names,
+    partitions: Int32Builder,
+    offsets: Int64Builder,
+    indexes: Int32Builder,
+    versions: UInt64Builder,
+}
+
+impl Place {
+    fn new(topic: &Arc<str>, partition: i32) -> Self {
+        Place {
+            topic: Arc::clone(topic),
+            partition,
+            topics: Names::new(),
+            partitions: Int32Builder::new(),
+            offsets: Int64Builder::new(),
+            indexes: Int32Builder::new(),
+            versions: UInt64Builder::new(),
+        }
+    }
+
+    fn push(&mut self, position: Position) {
+        self.topics.append_value(&*self.topic);
+        self.partitions.append_value(self.partition);
+        self.offsets.append_value(position.offset);
+        self.indexes.append_value(position.index);
+        self.versions.append_value(position.version());
+    }
+
+    fn finish(&mut self, columns: &mut Vec<ArrayRef>) {
+        columns.push(array(&mut self.topics));
+        columns.push(array(&mut self.partitions));
+        columns.push(array(&mut self.offsets));
+        columns.push(array(&mut self.indexes));
+        columns.push(array(&mut self.versions));
+    }
+}
+
+/// Rows of the table of intervals.
+pub(crate) struct Intervals {
+    client_id: Names,
+    device_id: StringBuilder,
+    source: Words,
+    start_time: Times,
+    end_time: Times,
+    energy: [Decimal128Builder; 4],
+    quality: [Words; 4],
+    gap: BooleanBuilder,
+    state: State,
+    place: Place,
+    rows: usize,
+}
+
+/// One row of the table of intervals: the interval, the point it ends with, and where it comes from.
+pub(crate) struct IntervalRow<'a> {
+    pub client_id: &'a str,
+    pub source: Source,
+    pub interval: &'a Interval,
+    pub end: &'a Point<'a>,
+    pub received_at_ms: i64,
+    pub position: Position,
+}
+
+impl Intervals {
+    pub(crate) fn new(topic: &Arc<str>, partition: i32) -> Self {
+        Intervals {
+            client_id: Names::new(),
+            device_id: StringBuilder::new(),
+            source: Words::new(),
+            start_time: times(),
+            end_time: times(),
+            energy: std::array::from_fn(|_| decimals()),
+            quality: std::array::from_fn(|_| Words::new()),
+            gap: BooleanBuilder::new(),
+            state: State::new(),
+            place: Place::new(topic, partition),
+            rows: 0,
+        }
+    }
+
+    pub(crate) fn push(&mut self, row: &IntervalRow<'_>) {
+        self.rows += 1;
+        self.client_id.append_value(row.client_id);
+        self.device_id.append_value(&row.end.device_id);
+        self.source.append_value(row.source.name());
+        self.start_time.append_value(row.interval.start_ms);
+        self.end_time.append_value(row.interval.end_ms);
+        for (column, energy) in self.energy.iter_mut().zip(row.interval.energy_mwh) {
+            column.append_option(energy.map(i128::from));
+        }
+        for (column, quality) in self.quality.iter_mut().zip(row.interval.quality) {
+            column.append_value(quality.name());
+        }
+        self.gap.append_value(row.interval.gap);
+        self.state.push(row.end, row.received_at_ms);
+        self.place.push(row.position);
+    }
+
+    fn finish(mut self) -> Result<Option<RecordBatch>, ArrowError> {
+        let mut columns = vec![
+            array(&mut self.client_id),
+            array(&mut self.device_id),
+            array(&mut self.source),
+            array(&mut self.start_time),
+            array(&mut self.end_time),
+        ];
+        columns.extend(self.energy.iter_mut().map(|column| array(column)));
+        columns.extend(self.quality.iter_mut().map(|column| array(column)));
+        columns.push(array(&mut self.gap));
+        self.state.finish(&mut columns);
+        self.place.finish(&mut columns);
+        batch(&INTERVALS, columns, self.rows)
+    }
+}
+
+/// Rows of the table of readings.
+pub(crate) struct Readings {
+    client_id: Names,
+    device_id: StringBuilder,
+    timestamp: Times,
+    in_chain: BooleanBuilder,
+    counters: [Decimal128Builder; 4],
+    limits: [Int64Builder; LIMITS.len()],
+    modulus: Decimal128Builder,
+    state: State,
+    place: Place,
+    rows: usize,
+}
+
+impl Readings {
+    pub(crate) fn new(topic: &Arc<str>, partition: i32) -> Self {
+        Readings {
+            client_id: Names::new(),
+            device_id: StringBuilder::new(),
+            timestamp: times(),
+            in_chain: BooleanBuilder::new(),
+            counters: std::array::from_fn(|_| decimals()),
+            limits: std::array::from_fn(|_| Int64Builder::new()),
+            modulus: decimals(),
+            state: State::new(),
+            place: Place::new(topic, partition),
+            rows: 0,
+        }
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        client_id: &str,
+        point: &Point<'_>,
+        received_at_ms: i64,
+        position: Position,
+    ) {
+        self.rows += 1;
+        self.client_id.append_value(client_id);
+        self.device_id.append_value(&point.device_id);
+        self.timestamp.append_value(point.time_ms);
+        self.in_chain.append_value(point.quantities.counters().is_some());
+        push_quantities(&mut self.counters, &COUNTERS, &point.quantities);
+        let limits = &point.limits;
+        let limit_w = [limits.battery_charge_w, limits.battery_discharge_w, limits.home_w, limits.solar_w];
+        for (column, limit_w) in self.limits.iter_mut().zip(limit_w) {
+            column.append_value(i64::from(limit_w));
+        }
+        self.modulus.append_option((limits.modulus_mwh > 0).then_some(i128::from(limits.modulus_mwh)));
+        self.state.push(point, received_at_ms);
+        self.place.push(position);
+    }
+
+    fn finish(mut self) -> Result<Option<RecordBatch>, ArrowError> {
+        let mut columns = vec![
+            array(&mut self.client_id),
+            array(&mut self.device_id),
+            array(&mut self.timestamp),
+            array(&mut self.in_chain),
+        ];
+        columns.extend(self.counters.iter_mut().map(|column| array(column)));
+        columns.extend(self.limits.iter_mut().map(|column| array(column)));
+        columns.push(array(&mut self.modulus));
+        self.state.finish(&mut columns);
+        self.place.finish(&mut columns);
+        batch(&READINGS, columns, self.rows)
+    }
+}
+
+/// Rows of the table of rejected.
+pub(crate) struct Rejected {
+    reason: Names,
+    rejected_at: Times,
+    record: BinaryBuilder,
+    place: Place,
+    rows: usize,
+}
+
+impl Rejected {
+    pub(crate) fn new(topic: &Arc<str>, partition: i32) -> Self {
+        Rejected {
+            reason: Names::new(),
+            rejected_at: times(),
+            record: BinaryBuilder::new(),
+            place: Place::new(topic, partition),
+            rows: 0,
+        }
+    }
+
+    pub(crate) fn push(&mut self, reason: RejectReason, at_ms: i64, record: &[u8], position: Position) {
+        self.rows += 1;
+        self.reason.append_value(reason.name());
+        self.rejected_at.append_value(at_ms);
+        self.record.append_value(record);
+        self.place.push(position);
+    }
+
+    fn finish(mut self) -> Result<Option<RecordBatch>, ArrowError> {
+        let mut columns =
+            vec![array(&mut self.reason), array(&mut self.rejected_at), array(&mut self.record)];
+        self.place.finish(&mut columns);
+        batch(&REJECTED, columns, self.rows)
+    }
+}
+
+/// The rows of a batch; a table without rows has none.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rows {
+    pub intervals: Option<RecordBatch>,
+    pub readings: Option<RecordBatch>,
+    pub rejected: Option<RecordBatch>,
+}
+
+impl Rows {
+    pub(crate) fn finish(
+        intervals: Intervals,
+        readings: Readings,
+        rejected: Rejected,
+    ) -> Result<Self, ArrowError> {
+        Ok(Rows {
+            intervals: intervals.finish()?,
+            readings: readings.finish()?,
+            rejected: rejected.finish()?,
+        })
+    }
+}
+
+fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<Option<RecordBatch>, ArrowError> {
+    if rows == 0 {
+        return Ok(None);
+    }
+    RecordBatch::try_new(Arc::clone(schema), columns).map(Some)
+}

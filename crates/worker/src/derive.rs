@@ -1,0 +1,424 @@
+//! From the records of a batch to its rows.
+//!
+//! The rows that a record gives depend on the log before it and on nothing else: not on how the log is cut
+//! into batches, not on what happens to be remembered. Within a record the order of the points does not
+//! matter either.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use wattline_clickhouse_sink::StoredReading;
+use wattline_counters::{Chain, Inserted, LastReadings, Link, Reading, pair};
+use wattline_model::{
+    Interval, Kind, Limits, Mode, Point, Position, Quality, Quantities, Quantity, RejectReason, Source,
+};
+use wattline_wire::record::{self, Header, Record, RecordError};
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use crate::columns::{IntervalRow, Intervals, Readings, Rejected, Rows};
+
+/// A record of a batch.
+pub(crate) struct Input<'a> {
+    pub offset: i64,
+    /// When it was produced; with a record that cannot be decoded it is all there is.
+    pub time_ms: i64,
+    pub bytes: &'a [u8],
+    pub record: Result<Record<'a>, RecordError>,
+}
+
+impl<'a> Input<'a> {
+    pub(crate) fn new(offset: i64, time_ms: i64, bytes: &'a [u8]) -> Self {
+        Input { offset, time_ms, bytes, record: record::decode(bytes) }
+    }
+}
+
+/// The times of a device's readings in a batch whose neighbours must be looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted<'a> {
+    pub client_id: &'a str,
+    pub device_id: &'a str,
+    pub min_ms: i64,
+    pub max_ms: i64,
+}
+
+/// How many points of a batch went which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub points: u64,
+    /// Readings that the chain had already.
+    pub repeated: u64,
+    pub rejected: u64,
+    pub late: u64,
+}
+
+/// Turns the batches of one partition into rows, in the order of the log.
+pub(crate) struct Deriver {
+    kind: Kind,
+    topic: Arc<str>,
+    partition: i32,
+    last: LastReadings,
+    /// Devices are remembered by a hash; with a secret seed nobody can make two collide.
+    seed: u64,
+}
+
+impl Deriver {
+    pub(crate) fn new(
+        kind: Kind,
+        topic: Arc<str>,
+        partition: i32,
+        cache_devices_max: usize,
+        seed: u64,
+    ) -> Self {
+        Deriver { kind, topic, partition, last: LastReadings::new(cache_devices_max), seed }
+    }
+
+    pub(crate) fn remembered(&self) -> usize {
+        self.last.len()
+    }
+
+    /// Which devices' neighbours have to be looked up, at positions before the batch: those that are not
+    /// remembered, and those with a reading that is not younger than the last one.
+    pub(crate) fn wanted<'a>(&self, batch: &'a [Input<'_>]) -> Vec<Wanted<'a>> {
+        if self.kind == Kind::Battery {
+            return Vec::new();
+        }
+        let mut spans = HashMap::<u128, Wanted<'a>>::new();
+        for (header, point) in points(batch) {
+            if point.quantities.counters().is_none() {
+                continue;
+            }
+            let span = spans.entry(self.key(header.client_id, &point.device_id)).or_insert(Wanted {
+                client_id: header.client_id,
+                device_id: &point.device_id,
+                min_ms: point.time_ms,
+                max_ms: point.time_ms,
+            });
+            span.min_ms = span.min_ms.min(point.time_ms);
+            span.max_ms = span.max_ms.max(point.time_ms);
+        }
+        spans
+            .into_iter()
+            .filter(|(device, span)| {
+                self.last.get(*device).is_none_or(|(last_ms, _)| span.min_ms <= *last_ms)
+            })
+            .map(|(_, span)| span)
+            .collect()
+    }
+
+    /// The rows of a batch. `looked_up` is what was found for what was wanted.
+    pub(crate) fn rows(
+        &mut self,
+        batch: &[Input<'_>],
+        wanted: &[Wanted<'_>],
+        looked_up: Vec<StoredReading>,
+    ) -> Result<(Rows, Counts), arrow_schema::ArrowError> {
+        let mut out = Output {
+            intervals: Intervals::new(&self.topic, self.partition),
+            readings: Readings::new(&self.topic, self.partition),
+            rejected: Rejected::new(&self.topic, self.partition),
+            counts: Counts::default(),
+        };
+        let stored: Vec<Stored> = looked_up.into_iter().map(Stored::from).collect();
+        let mut chains = self.chains(wanted, &stored);
+        for input in batch {
+            match &input.record {
+                Err(error) => out.reject_record(input, error),
+                Ok(record) if self.kind == Kind::Battery => out.reported(input.offset, record),
+                Ok(record) => self.counter_record(input, record, batch, &stored, &mut chains, &mut out),
+            }
+        }
+        self.remember(chains);
+        Ok((Rows::finish(out.intervals, out.readings, out.rejected)?, out.counts))
+    }
+
+    /// The chains of the devices that were looked up.
+    fn chains(&self, wanted: &[Wanted<'_>], stored: &[Stored]) -> HashMap<u128, Device> {
+        let mut known = HashMap::<u128, Vec<Link<Origin>>>::with_capacity(wanted.len());
+        for device in wanted {
+            known.insert(self.key(device.client_id, device.device_id), Vec::new());
+        }
+        for (at, reading) in stored.iter().enumerate() {
+            let links = known.entry(self.key(&reading.client_id, &reading.point.device_id)).or_default();
+            if let Some(link) = link(&reading.point, reading.position, Row::Stored(at)) {
+                links.push(link);
+            }
+        }
+        let mut chains = HashMap::with_capacity(known.len());
+        for device in wanted {
+            let key = self.key(device.client_id, device.device_id);
+            if let Some(links) = known.remove(&key) {
+                let last = self.last.get(key).copied();
+                chains.insert(key, Device { chain: Chain::new(links), last, known_to_ms: device.max_ms });
+            }
+        }
+        chains
+    }
+
+    fn counter_record(
+        &self,
+        input: &Input<'_>,
+        record: &Record<'_>,
+        batch: &[Input<'_>],
+        stored: &[Stored],
+        chains: &mut HashMap<u128, Device>,
+        out: &mut Output,
+    ) {
+        let header = &record.header;
+        let mut touched = Vec::new();
+        for (index, point) in (0..).zip(&record.points) {
+            out.counts.points += 1;
+            let position = Position { offset: input.offset, index };
+            let Some(link) = link(point, position, Row::Batch { offset: input.offset, index }) else {
+                out.readings.push(header.client_id, point, header.received_at_ms, position);
+                continue;
+            };
+            let key = self.key(header.client_id, &point.device_id);
+            let device = chains.entry(key).or_insert_with(|| Device::remembered(self.last.get(key).copied()));
+            out.counts.late += u64::from(device.is_late(point.time_ms));
+            match device.chain.insert(link) {
+                Inserted::Same => {
+                    out.counts.repeated += 1;
+                    continue;
+                }
+                Inserted::Refused => {
+                    out.conflict(header, point, position);
+                    continue;
+                }
+                Inserted::New => {}
+                Inserted::Replaced(loser) => {
+                    // The loser is a row of its own: a reading that is only remembered is younger than
+                    // everything it is compared with, or it would have been looked up.
+                    if let Some((header, loser_point)) = row(loser.payload.row, batch, stored) {
+                        out.conflict(&header, loser_point, loser.payload.position);
+                    }
+                }
+            }
+            out.readings.push(header.client_id, point, header.received_at_ms, position);
+            touched.push(key);
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        for key in touched {
+            let Some(device) = chains.get_mut(&key) else { continue };
+            for (previous, next) in device.chain.take_changed() {
+                let Some((_, end)) = row(next.payload.row, batch, stored) else { continue };
+                out.intervals.push(&IntervalRow {
+                    client_id: header.client_id,
+                    source: Source::Counter,
+                    interval: &pair(&previous.reading, &next.reading),
+                    end,
+                    received_at_ms: header.received_at_ms,
+                    position: previous.payload.position.max(next.payload.position),
+                });
+            }
+        }
+    }
+
+    /// Remembers the last reading of each device of a batch, where the batch can tell which that is.
+    fn remember(&mut self, chains: HashMap<u128, Device>) {
+        for (key, device) in chains {
+            let Some(youngest) =
+                device.chain.last().map(|link| (link.reading.time_ms, link.reading.counters))
+            else {
+                continue;
+            };
+            match device.last {
+                Some(last) if last.0 > youngest.0 => self.last.put(key, last),
+                _ if youngest.0 <= device.known_to_ms => self.last.put(key, youngest),
+                // The nearest reading behind the batch's own, which need not be the last one.
+                _ => self.last.forget(key),
+            }
+        }
+    }
+
+    fn key(&self, client_id: &str, device_id: &str) -> u128 {
+        let mut joined = [0; 256];
+        let length = client_id.len() + 1 + device_id.len();
+        if let Some(joined) = joined.get_mut(..length) {
+            joined[..client_id.len()].copy_from_slice(client_id.as_bytes());
+            joined[client_id.len() + 1..].copy_from_slice(device_id.as_bytes());
+            return xxh3_128_with_seed(joined, self.seed);
+        }
+        xxh3_128_with_seed(format!("{client_id}\0{device_id}").as_bytes(), self.seed)
+    }
+}
+
+/// A device's chain in a batch.
+struct Device {
+    chain: Chain<Origin>,
+    /// Its last reading, as it was remembered before the batch.
+    last: Option<(i64, wattline_model::Counters)>,
+    /// The chain lacks no reading up to this time, and may lack younger ones.
+    known_to_ms: i64,
+}
+
+impl Device {
+    /// Nothing is known but its last reading, and nothing else is needed.
+    fn remembered(last: Option<(i64, wattline_model::Counters)>) -> Self {
+        let known = last.map(|(time_ms, counters)| Link {
+            reading: Reading { time_ms, counters, limits: Limits::default() },
+            payload: Origin { position: Position::default(), row: Row::Remembered },
+        });
+        Device { chain: Chain::new(known.into_iter().collect()), last, known_to_ms: i64::MAX }
+    }
+
+    fn is_late(&self, time_ms: i64) -> bool {
+        self.chain.last().is_some_and(|last| time_ms < last.reading.time_ms)
+    }
+}
+
+/// Where a reading of a chain comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Origin {
+    position: Position,
+    row: Row,
+}
+
+/// Where the whole of a reading is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Row {
+    /// In this batch.
+    Batch { offset: i64, index: i32 },
+    /// Among the readings that were looked up.
+    Stored(usize),
+    /// Only its time and its counters are known. It is the first of its chain, so it ends no interval.
+    Remembered,
+}
+
+fn link(point: &Point<'_>, position: Position, row: Row) -> Option<Link<Origin>> {
+    let counters = point.quantities.counters()?;
+    let reading = Reading { time_ms: point.time_ms, counters, limits: point.limits };
+    Some(Link { reading, payload: Origin { position, row } })
+}
+
+fn row<'a>(row: Row, batch: &'a [Input<'a>], stored: &'a [Stored]) -> Option<(Header<'a>, &'a Point<'a>)> {
+    match row {
+        Row::Batch { offset, index } => {
+            let at = batch.binary_search_by_key(&offset, |input| input.offset).ok()?;
+            let record = batch[at].record.as_ref().ok()?;
+            Some((record.header, record.points.get(usize::try_from(index).ok()?)?))
+        }
+        Row::Stored(at) => {
+            let stored = stored.get(at)?;
+            let header = Header {
+                client_id: &stored.client_id,
+                request_id: "",
+                received_at_ms: stored.received_at_ms,
+            };
+            Some((header, &stored.point))
+        }
+        Row::Remembered => None,
+    }
+}
+
+fn points<'a>(batch: &'a [Input<'_>]) -> impl Iterator<Item = (&'a Header<'a>, &'a Point<'a>)> {
+    batch
+        .iter()
+        .filter_map(|input| input.record.as_ref().ok())
+        .flat_map(|record| record.points.iter().map(move |point| (&record.header, point)))
+}
+
+struct Output {
+    intervals: Intervals,
+    readings: Readings,
+    rejected: Rejected,
+    counts: Counts,
+}
+
+impl Output {
+    /// The points of a record of interval data are intervals as they are.
+    fn reported(&mut self, offset: i64, record: &Record<'_>) {
+        for (index, point) in (0..).zip(&record.points) {
+            self.counts.points += 1;
+            let energy = |quantity| point.quantities.get(quantity);
+            self.intervals.push(&IntervalRow {
+                client_id: record.header.client_id,
+                source: Source::Reported,
+                interval: &Interval {
+                    start_ms: point.time_ms,
+                    end_ms: point.time_ms + i64::from(point.duration_ms),
+                    energy_mwh: wattline_model::COUNTERS.map(energy),
+                    quality: [Quality::Reported; 4],
+                    gap: false,
+                },
+                end: point,
+                received_at_ms: record.header.received_at_ms,
+                position: Position { offset, index },
+            });
+        }
+    }
+
+    fn reject_record(&mut self, input: &Input<'_>, error: &RecordError) {
+        let reason = match error {
+            RecordError::UnknownVersion(_) => RejectReason::UnknownVersion,
+            RecordError::Undecodable(_) => RejectReason::UndecodableRecord,
+        };
+        self.counts.rejected += 1;
+        self.rejected.push(reason, input.time_ms, input.bytes, Position { offset: input.offset, index: 0 });
+    }
+
+    /// The reading loses against another one at the same time; it is kept as a record of its own.
+    fn conflict(&mut self, header: &Header<'_>, point: &Point<'_>, position: Position) {
+        let mut bytes = Vec::new();
+        record::begin(&mut bytes, header);
+        record::push(&mut bytes, Kind::BatteryCounter, point);
+        self.counts.rejected += 1;
+        self.rejected.push(RejectReason::EqualTimestampConflict, header.received_at_ms, &bytes, position);
+    }
+}
+
+/// A reading of the table, as a point again.
+struct Stored {
+    client_id: String,
+    received_at_ms: i64,
+    position: Position,
+    point: Point<'static>,
+}
+
+impl From<StoredReading> for Stored {
+    fn from(stored: StoredReading) -> Self {
+        let mut quantities = Quantities::default();
+        for (quantity, value) in [
+            (Quantity::EnergyCharge, stored.battery_total_energy_charge_wh),
+            (Quantity::EnergyDischarge, stored.battery_total_energy_discharge_wh),
+            (Quantity::HomeEnergy, stored.home_total_energy_wh),
+            (Quantity::SolarEnergy, stored.solar_total_energy_wh),
+            (Quantity::PowerCharge, stored.battery_last_power_charge_w),
+            (Quantity::PowerDischarge, stored.battery_last_power_discharge_w),
+            (Quantity::StoredEnergy, stored.battery_last_stored_energy_wh),
+            (Quantity::CapacityEnergy, stored.battery_last_capacity_energy_wh),
+            (Quantity::HomePower, stored.home_last_power_w),
+            (Quantity::SolarPower, stored.solar_last_power_w),
+            (Quantity::StateOfCharge, stored.battery_last_state_of_charge_percentage),
+            (Quantity::StateOfHealth, stored.battery_last_state_of_health_percentage),
+            (Quantity::BackupReserve, stored.battery_last_backup_reserve_percentage),
+        ] {
+            if let Some(value) = value {
+                quantities.set(quantity, value.0);
+            }
+        }
+        let watts = |limit_w: i64| u32::try_from(limit_w).unwrap_or(u32::MAX);
+        Stored {
+            client_id: stored.client_id,
+            received_at_ms: stored.received_at_ms,
+            position: Position { offset: stored.offset, index: stored.index },
+            point: Point {
+                device_id: stored.device_id.into(),
+                time_ms: stored.timestamp_ms,
+                duration_ms: 0,
+                last_is_online: stored.last_is_online,
+                last_is_grid_online: stored.last_is_grid_online,
+                last_mode: stored.last_mode.and_then(|name| Mode::from_name(name.as_bytes())),
+                quantities,
+                oem_raw_data: stored.oem_raw_data.map(Into::into),
+                limits: Limits {
+                    battery_charge_w: watts(stored.limit_battery_charge_w),
+                    battery_discharge_w: watts(stored.limit_battery_discharge_w),
+                    home_w: watts(stored.limit_home_w),
+                    solar_w: watts(stored.limit_solar_w),
+                    modulus_mwh: stored.counter_modulus_wh.map_or(0, |modulus| modulus.0.max(0) as u64),
+                },
+            },
+        }
+    }
+}

@@ -1,0 +1,89 @@
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use wattline_kafka::TopicPartition;
+
+use crate::derive::Counts;
+
+/// Gives each metric of the worker its help text and its unit.
+pub fn describe_metrics() {
+    describe_counter!("wattline_worker_points_total", "Data points taken from Kafka, by topic.");
+    describe_counter!(
+        "wattline_worker_readings_repeated_total",
+        "Counter readings that were in the chain already."
+    );
+    describe_counter!(
+        "wattline_worker_readings_late_total",
+        "Counter readings older than one that came before."
+    );
+    describe_counter!("wattline_worker_rejected_total", "Records and points that were put aside, by topic.");
+    describe_counter!("wattline_worker_batches_total", "Batches written, by topic.");
+    describe_histogram!(
+        "wattline_worker_batch_seconds",
+        Unit::Seconds,
+        "From the cut of a batch to its rows being stored."
+    );
+    describe_histogram!(
+        "wattline_worker_freshness_seconds",
+        Unit::Seconds,
+        "From the gateway taking a record to its rows being readable in ClickHouse, by topic."
+    );
+    describe_counter!(
+        "wattline_worker_retries_total",
+        "Tries of a sink that failed and were repeated, by sink."
+    );
+    describe_counter!(
+        "wattline_worker_restarts_total",
+        "Times the worker left its group and began anew after a fault."
+    );
+    describe_gauge!("wattline_worker_partitions", "Partitions this worker owns.");
+    describe_gauge!(
+        "wattline_worker_remembered_devices",
+        "Devices whose last reading is remembered, by topic and partition."
+    );
+    describe_gauge!(
+        "wattline_worker_consumer_lag_records",
+        "Records in Kafka that are not stored in ClickHouse yet, by topic and partition."
+    );
+    describe_counter!("wattline_kafka_consume_errors_total", "Errors the consumer went on after.");
+}
+
+pub(crate) fn batch_stored(partition: &TopicPartition, counts: &Counts, remembered: usize, took: Duration) {
+    let topic = partition.topic.to_string();
+    counter!("wattline_worker_points_total", "topic" => topic.clone()).increment(counts.points);
+    counter!("wattline_worker_readings_repeated_total").increment(counts.repeated);
+    counter!("wattline_worker_readings_late_total").increment(counts.late);
+    counter!("wattline_worker_rejected_total", "topic" => topic.clone()).increment(counts.rejected);
+    counter!("wattline_worker_batches_total", "topic" => topic.clone()).increment(1);
+    histogram!("wattline_worker_batch_seconds", "topic" => topic.clone()).record(took.as_secs_f64());
+    let of = partition.partition.to_string();
+    gauge!("wattline_worker_remembered_devices", "topic" => topic, "partition" => of).set(remembered as f64);
+}
+
+pub(crate) fn fresh(partition: &TopicPartition, ages_ms: impl Iterator<Item = i64>) {
+    let freshness = histogram!("wattline_worker_freshness_seconds", "topic" => partition.topic.to_string());
+    for age_ms in ages_ms {
+        freshness.record(age_ms.max(0) as f64 / 1_000.0);
+    }
+}
+
+pub(crate) fn lag(partition: &TopicPartition, records: i64) {
+    gauge!(
+        "wattline_worker_consumer_lag_records",
+        "topic" => partition.topic.to_string(),
+        "partition" => partition.partition.to_string()
+    )
+    .set(records.max(0) as f64);
+}
+
+pub(crate) fn retried(sink: &'static str) {
+    counter!("wattline_worker_retries_total", "sink" => sink).increment(1);
+}
+
+pub(crate) fn restarted() {
+    counter!("wattline_worker_restarts_total").increment(1);
+}
+
+pub(crate) fn owned(partitions: usize) {
+    gauge!("wattline_worker_partitions").set(partitions as f64);
+}

@@ -1,0 +1,442 @@
+//! The task of one partition.
+//!
+//! Its steps, for each batch: decode, look up, derive, announce, write, commit. Everything before the
+//! announcement can be thrown away; everything after it is repeated exactly by whoever comes next.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::Offset;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{info, warn};
+use wattline_clickhouse_sink::{Around, ClickHouseError, Range, StoredReading, Table};
+use wattline_kafka::{CommitError, Delivery, TopicPartition};
+use wattline_parquet_sink::{Kind as FileKind, ParquetSinkError};
+
+use crate::columns::{INTERVALS, READINGS, Rows};
+use crate::derive::{Deriver, Input, Wanted};
+use crate::progress::{ForeignMetadata, Progress, SinkProgress};
+use crate::settings::Settings;
+use crate::sinks::{Files, Offsets, RejectedTopic, Tables};
+use crate::{clock, metrics};
+
+/// What happens to a partition.
+enum Event {
+    Record(Delivery),
+    /// The batch is old enough to be written.
+    FlushDue,
+    /// The files are old enough to be finished.
+    FilesDue,
+    /// The partition goes away, in order: write what is there.
+    Stop,
+}
+
+/// Why a task ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TaskError {
+    /// Somebody else owns the partition.
+    #[error("the partition is no longer this worker's")]
+    NotOurs,
+    #[error(transparent)]
+    Foreign(#[from] ForeignMetadata),
+    #[error(transparent)]
+    Tables(ClickHouseError),
+    #[error(transparent)]
+    Files(#[from] ParquetSinkError),
+    #[error("the rows do not fit their columns")]
+    Rows(#[from] arrow_schema::ArrowError),
+}
+
+impl TaskError {
+    /// Whether beginning anew from the committed offset may help. Files that failed are written anew.
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self, TaskError::NotOurs | TaskError::Files(_))
+    }
+}
+
+/// What a task and its supervisor see of each other.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Bytes of records in front of the task.
+    pub queued_bytes: AtomicUsize,
+    /// Everything below is in ClickHouse.
+    pub stored_to: AtomicI64,
+    /// Whether a sink is being retried.
+    pub retrying: std::sync::atomic::AtomicBool,
+}
+
+/// The bytes that a record takes in a queue.
+pub(crate) fn queue_bytes(delivery: &Delivery) -> usize {
+    delivery.value.len() + size_of::<Delivery>()
+}
+
+pub(crate) struct Task<O, T, F: Files, R> {
+    pub partition: TopicPartition,
+    pub settings: Arc<Settings>,
+    pub offsets: O,
+    pub tables: Arc<T>,
+    pub files: Arc<F>,
+    pub rejected: R,
+    pub deriver: Deriver,
+    pub shared: Arc<Shared>,
+    /// None until the first record of a partition that begins.
+    pub progress: Option<Progress>,
+    pub batch: Batch,
+    pub open: Option<OpenFiles<F::Part>>,
+}
+
+/// Records that are to be written together.
+#[derive(Default)]
+pub(crate) struct Batch {
+    records: Vec<Delivery>,
+    bytes: usize,
+    since: Option<Instant>,
+    /// The first offset that must not be in it.
+    cut: Option<i64>,
+    /// The offset of the last record that was taken, in this batch or before.
+    taken: Option<i64>,
+}
+
+/// The files of a range under way.
+pub(crate) struct OpenFiles<P> {
+    since: Instant,
+    /// The day of the first record of the range.
+    day: Date,
+    parts: Vec<(FileKind, P)>,
+    /// The last offset whose rows are in them.
+    last: i64,
+}
+
+impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
+    /// Runs until it is told to stop, or cannot go on.
+    pub(crate) async fn run(
+        mut self,
+        mut records: mpsc::UnboundedReceiver<Delivery>,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), TaskError> {
+        self.files.sweep(&self.partition.topic, self.partition.partition)?;
+        loop {
+            match self.next(&mut records, &mut stop).await {
+                Event::Record(delivery) => self.take(delivery).await?,
+                Event::FlushDue => self.flush(None).await?,
+                Event::FilesDue => self.finish_files().await?,
+                Event::Stop => {
+                    self.flush(None).await?;
+                    return self.finish_files().await;
+                }
+            }
+        }
+    }
+
+    async fn next(
+        &mut self,
+        records: &mut mpsc::UnboundedReceiver<Delivery>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Event {
+        let flush_at = self.batch.since.map(|since| since + self.settings.flush_after);
+        let files_at = self.open.as_ref().map(|open| open.since + self.settings.file_after);
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => Event::Stop,
+            () = until(flush_at) => Event::FlushDue,
+            () = until(files_at) => Event::FilesDue,
+            delivery = records.recv() => match delivery {
+                Some(delivery) => Event::Record(delivery),
+                None => Event::Stop,
+            },
+        }
+    }
+
+    async fn take(&mut self, delivery: Delivery) -> Result<(), TaskError> {
+        self.shared.queued_bytes.fetch_sub(queue_bytes(&delivery), Ordering::Relaxed);
+        let offset = delivery.offset;
+        if self.batch.taken.is_some_and(|taken| offset <= taken) {
+            return Ok(());
+        }
+        if let Some(cut) = self.batch.cut.filter(|&cut| offset >= cut) {
+            self.flush(Some(cut - 1)).await?;
+        }
+        let progress = self.progress.get_or_insert_with(|| Progress::at(offset));
+        if self.batch.records.is_empty() {
+            self.batch.since = Some(Instant::now());
+            self.batch.cut = progress.next_cut(offset);
+        }
+        self.batch.bytes += queue_bytes(&delivery);
+        self.batch.taken = Some(offset);
+        self.batch.records.push(delivery);
+        let is_whole = self.batch.cut.is_some_and(|cut| offset + 1 >= cut);
+        if is_whole || self.batch.bytes >= self.settings.flush_bytes_max {
+            self.flush(None).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the batch. `last` is where an announced range ends whose last records are gone from Kafka.
+    async fn flush(&mut self, last: Option<i64>) -> Result<(), TaskError> {
+        let records = std::mem::take(&mut self.batch.records);
+        self.batch.bytes = 0;
+        self.batch.since = None;
+        self.batch.cut = None;
+        let (Some(first_record), Some(last_record)) = (records.first(), records.last()) else {
+            return Ok(());
+        };
+        let last = last.unwrap_or(last_record.offset);
+        let began = Instant::now();
+
+        let inputs: Vec<Input<'_>> =
+            records.iter().map(|record| Input::new(record.offset, record.time_ms, &record.value)).collect();
+        let wanted = self.deriver.wanted(&inputs);
+        let looked_up = self.look_up(&wanted, first_record.offset).await?;
+        let (rows, counts) = self.deriver.rows(&inputs, &wanted, looked_up)?;
+        if self.progress.is_some_and(|progress| last >= progress.clickhouse.done) {
+            self.write_tables(&rows, last).await?;
+            let now_ms = clock::now_ms();
+            let received = inputs.iter().filter_map(|input| input.record.as_ref().ok());
+            metrics::fresh(&self.partition, received.map(|record| now_ms - record.header.received_at_ms));
+            metrics::batch_stored(&self.partition, &counts, self.deriver.remembered(), began.elapsed());
+        }
+        self.append_files(&rows, first_record.time_ms, last)?;
+        let files_end_here =
+            self.progress.is_some_and(|progress| progress.parquet.announced.is_some_and(|end| last >= end));
+        let bytes: usize =
+            self.open.iter().flat_map(|open| &open.parts).map(|(_, part)| self.files.bytes(part)).sum();
+        if files_end_here || bytes >= self.settings.file_bytes_max {
+            self.finish_files().await?;
+        }
+        Ok(())
+    }
+
+    async fn look_up(&mut self, wanted: &[Wanted<'_>], before: i64) -> Result<Vec<StoredReading>, TaskError> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let around: Vec<Around<'_>> = wanted
+            .iter()
+            .map(|wanted| Around {
+                client_id: wanted.client_id,
+                device_id: wanted.device_id,
+                min_ms: wanted.min_ms,
+                max_ms: wanted.max_ms,
+            })
+            .collect();
+        let mut backoff = Backoff::new(&self.settings);
+        loop {
+            let TopicPartition { topic, partition } = &self.partition;
+            match self.tables.neighbours(topic, *partition, before, &around).await {
+                Ok(found) => {
+                    self.shared.retrying.store(false, Ordering::Relaxed);
+                    return Ok(found);
+                }
+                Err(cause) => after_failure(&self.shared, &self.partition, cause, &mut backoff).await?,
+            }
+        }
+    }
+
+    async fn write_tables(&mut self, rows: &Rows, last: i64) -> Result<(), TaskError> {
+        let Some(progress) = &mut self.progress else { return Ok(()) };
+        let first = progress.clickhouse.done;
+        // An announced range may be there in part: whoever announced it did not say that it was done.
+        let announced = progress.clickhouse.announced.is_some_and(|end| end == last);
+        if !announced {
+            progress.clickhouse.announced = Some(last);
+            self.commit().await?;
+        }
+        self.publish_rejected(rows).await;
+        // The readings come last: where they are, everything that was derived from them is too.
+        let tables = [
+            (Table::Rejected, &rows.rejected),
+            (Table::Intervals, &rows.intervals),
+            (Table::Readings, &rows.readings),
+        ];
+        for (table, rows) in tables {
+            if let Some(rows) = rows {
+                self.insert(table, rows, first, last, announced).await?;
+            }
+        }
+        if let Some(progress) = &mut self.progress {
+            progress.clickhouse = SinkProgress::at(last + 1);
+        }
+        self.shared.stored_to.store(last + 1, Ordering::Relaxed);
+        self.commit().await
+    }
+
+    async fn insert(
+        &mut self,
+        table: Table,
+        rows: &arrow_array::RecordBatch,
+        first: i64,
+        last: i64,
+        mut in_doubt: bool,
+    ) -> Result<(), TaskError> {
+        let TopicPartition { topic, partition } = &self.partition;
+        let token = format!("{topic}/{partition}/{first}-{last}");
+        let range = Range { topic, partition: *partition, first, last };
+        let mut backoff = Backoff::new(&self.settings);
+        loop {
+            let outcome = if in_doubt {
+                self.tables.insert_missing(table, rows, range).await
+            } else {
+                self.tables.insert(table, rows, &token).await
+            };
+            match outcome {
+                Ok(()) => {
+                    self.shared.retrying.store(false, Ordering::Relaxed);
+                    return Ok(());
+                }
+                Err(cause) => {
+                    in_doubt = true;
+                    after_failure(&self.shared, &self.partition, cause, &mut backoff).await?;
+                }
+            }
+        }
+    }
+
+    /// Tells the topic of the rejected, which may get one twice after a restart. The table of the rejected is
+    /// what counts, so a Kafka that does not confirm holds up nothing.
+    async fn publish_rejected(&mut self, rows: &Rows) {
+        let Some(rejected) = &rows.rejected else { return };
+        let records = rejected
+            .column_by_name("record")
+            .and_then(|column| column.as_any().downcast_ref::<arrow_array::BinaryArray>());
+        let values =
+            records.iter().flat_map(|records| records.iter().flatten().map(<[u8]>::to_vec)).collect();
+        if !self.rejected.append(values).await {
+            warn!(partition = %self.partition, "Kafka did not confirm all rejected records; ClickHouse has them");
+        }
+    }
+
+    fn append_files(&mut self, rows: &Rows, first_time_ms: i64, last: i64) -> Result<(), TaskError> {
+        let Some(progress) = self.progress else { return Ok(()) };
+        let TopicPartition { topic, partition } = &self.partition;
+        let open = self.open.get_or_insert_with(|| OpenFiles {
+            since: Instant::now(),
+            day: day_of(first_time_ms),
+            parts: Vec::new(),
+            last,
+        });
+        open.last = last;
+        let kinds = [
+            (FileKind::Intervals, &INTERVALS, &rows.intervals),
+            (FileKind::Readings, &READINGS, &rows.readings),
+        ];
+        for (kind, schema, rows) in kinds {
+            let Some(rows) = rows else { continue };
+            let at = match open.parts.iter().position(|(open, _)| *open == kind) {
+                Some(at) => at,
+                None => {
+                    let first = progress.parquet.done;
+                    let part = self.files.open(kind, topic, *partition, first, Arc::clone(schema))?;
+                    open.parts.push((kind, part));
+                    open.parts.len() - 1
+                }
+            };
+            self.files.append(&mut open.parts[at].1, rows)?;
+        }
+        Ok(())
+    }
+
+    /// Announces the range of the open files, puts them in their places, and says that it is done.
+    async fn finish_files(&mut self) -> Result<(), TaskError> {
+        let (Some(open), Some(progress)) = (self.open.take(), &mut self.progress) else { return Ok(()) };
+        match progress.parquet.announced {
+            // The range was announced with more records: its files are only right with all of them.
+            Some(end) if open.last < end => return Ok(()),
+            Some(_) => {}
+            None => {
+                progress.parquet.announced = Some(open.last);
+                self.commit().await?;
+            }
+        }
+        for (_, part) in open.parts {
+            self.files.finish(part, open.last, open.day).await?;
+        }
+        if let Some(progress) = &mut self.progress {
+            progress.parquet = SinkProgress::at(open.last + 1);
+        }
+        self.commit().await
+    }
+
+    async fn commit(&mut self) -> Result<(), TaskError> {
+        let Some(progress) = self.progress else { return Ok(()) };
+        let mut backoff = Backoff::new(&self.settings);
+        loop {
+            match self.offsets.commit(progress.offset(), progress.to_string()).await {
+                Ok(()) => return Ok(()),
+                Err(CommitError::NotOurs) => {
+                    info!(partition = %self.partition, "the partition went to another worker");
+                    return Err(TaskError::NotOurs);
+                }
+                Err(CommitError::Doubtful(cause)) => {
+                    metrics::retried("kafka");
+                    let wait = backoff.next();
+                    warn!(partition = %self.partition, %cause, ?wait, "committing an offset: trying again");
+                    sleep(wait).await;
+                }
+            }
+        }
+    }
+}
+
+/// Waits before the next try, or gives up where waiting does not help.
+async fn after_failure(
+    shared: &Shared,
+    partition: &TopicPartition,
+    cause: ClickHouseError,
+    backoff: &mut Backoff,
+) -> Result<(), TaskError> {
+    if !cause.is_transient() {
+        return Err(TaskError::Tables(cause));
+    }
+    shared.retrying.store(true, Ordering::Relaxed);
+    metrics::retried("clickhouse");
+    let wait = backoff.next();
+    warn!(%partition, cause = %chain(&cause), ?wait, "ClickHouse: trying again");
+    sleep(wait).await;
+    Ok(())
+}
+
+/// Waits that double from the first to the last. The supervisor ends a task that waits for too long after it
+/// was told to stop, so the number of tries has no bound of its own.
+struct Backoff {
+    next: Duration,
+    max: Duration,
+}
+
+impl Backoff {
+    fn new(settings: &Settings) -> Self {
+        Backoff { next: settings.retry_first, max: settings.retry_max }
+    }
+
+    fn next(&mut self) -> Duration {
+        let wait = self.next;
+        self.next = (wait * 2).min(self.max);
+        wait
+    }
+}
+
+/// An error with everything below it, for a log line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(cause) = below {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        below = cause.source();
+    }
+    text
+}
+
+fn day_of(time_ms: i64) -> Date {
+    Offset::UTC.to_datetime(Timestamp::from_millisecond(time_ms).unwrap_or(Timestamp::UNIX_EPOCH)).date()
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
