@@ -9,9 +9,6 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
-use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
-
-use crate::id::{CLIENT_ID_BYTES_MAX, ID_BYTES_MAX};
 
 const SHARDS: usize = 256;
 const INLINE_BYTES: usize = 15;
@@ -25,27 +22,6 @@ pub struct DeviceLimits {
     pub discharge_w: u32,
     /// Where the battery's counters roll over, in 0.001 Wh.
     pub modulus_mwh: u64,
-}
-
-/// The hash of a device: XXH3-64 of the client's id, a zero byte and the device's id.
-///
-/// No id holds a zero byte, so no two devices share the hashed text.
-pub fn device_hash(client_id: &str, device_id: &str) -> u64 {
-    let (client, device) = (client_id.as_bytes(), device_id.as_bytes());
-    // One-shot hashing of a copy is several times quicker than the streaming state for short texts.
-    let mut text = [0u8; CLIENT_ID_BYTES_MAX + 1 + ID_BYTES_MAX];
-    let device_start = client.len() + 1;
-    let end = device_start + device.len();
-    if end > text.len() {
-        let mut hasher = Xxh3Default::new();
-        hasher.update(client);
-        hasher.update(&[0]);
-        hasher.update(device);
-        return hasher.digest();
-    }
-    text[..client.len()].copy_from_slice(client);
-    text[device_start..end].copy_from_slice(device);
-    xxh3_64(&text[..end])
 }
 
 #[derive(Debug)]
@@ -253,18 +229,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn the_hash_is_one_shot_xxh3_whatever_the_length() {
-        for (client, device) in [("c", "d"), ("demo", "bat-000001"), ("", "")] {
-            let text = [client.as_bytes(), &[0], device.as_bytes()].concat();
-            assert_eq!(device_hash(client, device), xxh3_64(&text));
-        }
-        let long = "x".repeat(1000);
-        assert_eq!(device_hash("c", &long), xxh3_64(format!("c\0{long}").as_bytes()));
-        // The partition of a device follows from its hash, so it must never change.
-        assert_eq!(device_hash("demo", "bat-000001"), 308_268_492_581_609_786);
-    }
 
     #[test]
     fn text_of_deleted_ids_is_cleared_away() {

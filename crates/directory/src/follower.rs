@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use tokio::task::JoinHandle;
 use wattline_auth::Pepper;
+use wattline_wire::device_hash;
 
 use crate::changes::{ClientChange, DeviceChange, TokenChange};
 use crate::database::Directory;
-use crate::device_table::device_hash;
 use crate::snapshot::{LiveToken, LiveTokens, Snapshot};
 
 /// Rows of one read: small enough to be no hiccup for the requests beside it.

@@ -1,9 +1,9 @@
 //! What names look like. Site and device ids are the client's own strings.
 
 /// The longest site or device id.
-pub(crate) const ID_BYTES_MAX: usize = 128;
+const ID_BYTES_MAX: usize = 128;
 /// The longest client id.
-pub(crate) const CLIENT_ID_BYTES_MAX: usize = 63;
+const CLIENT_ID_BYTES_MAX: usize = 63;
 
 /// The rule that an id breaks; it never repeats the id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -18,7 +18,7 @@ mod tokens;
 
 pub use audit::{AuditAction, AuditRow};
 pub use database::Directory;
-pub use device_table::{DeviceLimits, DeviceView, device_hash};
+pub use device_table::{DeviceLimits, DeviceView};
 pub use devices::ImportReport;
 pub use follower::{FollowSettings, Follower};
 pub use id::{InvalidId, check_client_id, check_device_id};

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use wattline_auth::{ClientToken, KeyId, Pepper, TokenHash};
+use wattline_wire::device_hash;
 
-use crate::device_table::{DeviceLimits, DeviceTable, DeviceView, device_hash};
+use crate::device_table::{DeviceLimits, DeviceTable, DeviceView};
 
 /// Who is calling: what a request needs to know of its client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,12 +91,7 @@ impl Snapshot {
 
     /// The limits of a client's device; `None` where the client has no such device.
     pub fn device(&self, client: &ClientHandle, device_id: &str) -> Option<DeviceLimits> {
-        self.device_by_hash(device_hash(&client.id, device_id), client.index, device_id)
-    }
-
-    /// The same, for a caller that has computed [`device_hash`] already.
-    pub fn device_by_hash(&self, hash: u64, client_index: u32, device_id: &str) -> Option<DeviceLimits> {
-        self.devices().get(hash, client_index, device_id)
+        self.devices().get(device_hash(&client.id, device_id), client.index, device_id)
     }
 
     /// How long ago the view was known to be the directory's state.

@@ -1,4 +1,4 @@
-use wattline_directory::{ClientHandle, Snapshot};
+use wattline_directory::{ClientHandle, DeviceView};
 use wattline_kafka::{Appended, Record};
 use wattline_model::{Kind, Limits, Point};
 use wattline_wire::record::{self, Header};
@@ -21,7 +21,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Batch<'a> {
     kind: Kind,
     client: &'a ClientHandle,
-    snapshot: &'a Snapshot,
+    devices: DeviceView<'a>,
     settings: &'a Settings,
     header: Header<'a>,
     outcomes: Vec<Outcome>,
@@ -35,13 +35,13 @@ impl<'a> Batch<'a> {
     pub(crate) fn new(
         kind: Kind,
         client: &'a ClientHandle,
-        snapshot: &'a Snapshot,
+        devices: DeviceView<'a>,
         settings: &'a Settings,
         partitions: u32,
         header: Header<'a>,
     ) -> Self {
         let open = vec![Vec::new(); partitions as usize];
-        Batch { kind, client, snapshot, settings, header, outcomes: Vec::new(), open, full: Vec::new() }
+        Batch { kind, client, devices, settings, header, outcomes: Vec::new(), open, full: Vec::new() }
     }
 
     pub(crate) fn outcomes(&self) -> &[Outcome] {
@@ -64,7 +64,7 @@ impl<'a> Batch<'a> {
 
     fn accept(&mut self, mut point: Point<'_>) -> Outcome {
         let hash = device_hash(&self.client.id, &point.device_id);
-        let Some(limits) = self.snapshot.device_by_hash(hash, self.client.index, &point.device_id) else {
+        let Some(limits) = self.devices.get(hash, self.client.index, &point.device_id) else {
             return Outcome::UnknownDevice;
         };
         if self.kind == Kind::BatteryCounter {

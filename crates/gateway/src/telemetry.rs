@@ -41,7 +41,8 @@ pub(crate) async fn telemetry(
         let received_at_ms = clock::now_ms();
         let header = Header { client_id: &client.id, request_id: request_id.as_str(), received_at_ms };
         let partitions = gateway.partitions(kind);
-        let mut batch = Batch::new(kind, &client, &gateway.snapshot, &gateway.settings, partitions, header);
+        let mut batch =
+            Batch::new(kind, &client, gateway.snapshot.devices(), &gateway.settings, partitions, header);
         Decoder::new(kind)
             .decode(&json, bounds(gateway, received_at_ms), &mut batch)
             .map_err(Problem::Body)?;

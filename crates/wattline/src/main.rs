@@ -1,1 +1,56 @@
-fn main() {}
+//! The `wattline` binary: it parses the command line and the configuration, builds the parts, and runs them.
+//!
+//! The environment is read here and nowhere else.
+
+mod arguments;
+mod config;
+mod gateway;
+mod manage;
+mod migrate;
+mod worker;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use arguments::{Arguments, Command};
+use clap::Parser as _;
+use config::Config;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[expect(clippy::print_stderr, reason = "an error may come before the logs are set up")]
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("wattline: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let config = config::read(arguments.config.as_deref())?;
+    wattline_runtime::init_logs(config.log.format, &config.log.level)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let outcome = runtime.block_on(command(arguments.command, config));
+    // A thread that is stuck in a call to Kafka must not hold up the end for ever.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    outcome
+}
+
+async fn command(command: Command, config: Config) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Gateway => gateway::run(config).await?,
+        Command::Worker => worker::run(config).await?,
+        Command::Migrate => migrate::run(config).await?,
+        Command::Token { command } => manage::token(config, command).await?,
+        Command::Devices { command } => manage::devices(config, command).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

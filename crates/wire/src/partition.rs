@@ -39,6 +39,7 @@ mod tests {
             device_hash("demo", &long),
             xxhash_rust::xxh3::xxh3_64(format!("demo\0{long}").as_bytes())
         );
+        assert_eq!(device_hash("demo", "bat-000001"), 308_268_492_581_609_786);
         assert_eq!(partition_of(device_hash("demo", "bat-000001"), 12), 2);
     }
 }

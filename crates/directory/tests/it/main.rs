@@ -7,8 +7,9 @@ use tempfile::TempDir;
 use wattline_auth::{ClientToken, Pepper};
 use wattline_directory::{
     AuthError, ClientHandle, DeviceLimits, Directory, FollowSettings, Follower, ImportReport, Snapshot,
-    device_hash, parse_lines,
+    parse_lines,
 };
+use wattline_wire::device_hash;
 
 /// What a change may take to reach a gateway.
 const SEEN_WITHIN: Duration = Duration::from_secs(1);
@@ -113,7 +114,7 @@ async fn a_gateway_sees_every_change_within_a_second() {
     bench.import(&line("7000")).await;
     seen("new limits", || snapshot.device(&client, "a") == limits(7000)).await;
     let hash = device_hash("demo", "a");
-    assert_eq!(snapshot.device_by_hash(hash, client.index, "a"), limits(7000));
+    assert_eq!(snapshot.devices().get(hash, client.index, "a"), limits(7000));
 
     assert!(bench.directory.delete_device("demo", "a").await.expect("deletes"));
     assert!(!bench.directory.delete_device("demo", "a").await.expect("is gone"));

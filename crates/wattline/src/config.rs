@@ -1,0 +1,498 @@
+//! The configuration: its sections and keys, their defaults, and the checks that turn it into settings.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use serde::{Deserialize, Serialize};
+use wattline_auth::Pepper;
+use wattline_directory::FollowSettings;
+use wattline_kafka::{Connection, ConsumerSettings, ProducerSettings, Start, Topic};
+use wattline_runtime::LogFormat;
+
+/// Keys are described in `deploy/wattline.toml`, which has every one with its default.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Config {
+    pub log: Log,
+    pub kafka: Kafka,
+    pub directory: Directory,
+    pub auth: Auth,
+    pub gateway: Gateway,
+    pub worker: Worker,
+    pub clickhouse: ClickHouse,
+    pub parquet: Parquet,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Log {
+    pub format: LogFormat,
+    pub level: String,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Kafka {
+    pub brokers: String,
+    pub properties: BTreeMap<String, String>,
+    pub topic_intervals: String,
+    pub topic_counters: String,
+    pub topic_rejected: String,
+    pub partitions: u32,
+    pub replication: u32,
+    pub min_insync_replicas: u32,
+    pub retention_hours: u32,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Directory {
+    pub url: String,
+    pub poll_ms: u64,
+    pub stale_max_s: u64,
+}
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct Auth {
+    pub pepper: String,
+    pub pepper_file: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Gateway {
+    pub listen: String,
+    pub ops_listen: String,
+    pub connections_max: u32,
+    pub body_bytes_max: u32,
+    pub body_decompressed_bytes_max: u32,
+    pub header_bytes_max: u32,
+    pub in_flight_bytes_max: u64,
+    pub header_timeout_ms: u64,
+    pub body_timeout_ms: u64,
+    pub drain_timeout_ms: u64,
+    pub delivery_timeout_ms: u64,
+    pub producer_queue_bytes_max: u64,
+    pub linger_ms: u64,
+    pub compression: String,
+    pub stall_max_ms: u64,
+    pub past_max_hours: u32,
+    pub future_max_s: u32,
+    pub record_bytes_max: u32,
+    pub rate_points_per_s: u32,
+    pub rate_burst_points: u32,
+    pub battery_limit_w: u32,
+    pub home_limit_w: u32,
+    pub solar_limit_w: u32,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Worker {
+    pub ops_listen: String,
+    pub group: String,
+    pub start: String,
+    pub session_timeout_ms: u64,
+    pub prefetch_bytes_max: u64,
+    pub queue_bytes_max: u64,
+    pub flush_ms: u64,
+    pub flush_bytes_max: u64,
+    pub cache_devices_max: u64,
+    pub stop_timeout_ms: u64,
+    pub retry_first_ms: u64,
+    pub retry_max_ms: u64,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ClickHouse {
+    pub url: String,
+    pub database: String,
+    pub user: String,
+    pub password: String,
+    pub password_file: String,
+    pub request_timeout_ms: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Parquet {
+    pub dir: String,
+    pub file_bytes_max: u64,
+    pub file_age_max_ms: u64,
+    pub row_group_bytes_max: u64,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log { format: LogFormat::Human, level: "info".into() }
+    }
+}
+
+impl Default for Kafka {
+    fn default() -> Self {
+        Kafka {
+            brokers: "127.0.0.1:9092".into(),
+            properties: BTreeMap::new(),
+            topic_intervals: "wattline.intervals".into(),
+            topic_counters: "wattline.counters".into(),
+            topic_rejected: "wattline.rejected".into(),
+            partitions: 12,
+            replication: 1,
+            min_insync_replicas: 1,
+            retention_hours: 168,
+        }
+    }
+}
+
+impl Default for Directory {
+    fn default() -> Self {
+        Directory { url: "sqlite://wattline.db".into(), poll_ms: 250, stale_max_s: 60 }
+    }
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Gateway {
+            listen: "127.0.0.1:8080".into(),
+            ops_listen: "127.0.0.1:9601".into(),
+            connections_max: 10_000,
+            body_bytes_max: 10 << 20,
+            body_decompressed_bytes_max: 10 << 20,
+            header_bytes_max: 16 << 10,
+            in_flight_bytes_max: 128 << 20,
+            header_timeout_ms: 10_000,
+            body_timeout_ms: 30_000,
+            drain_timeout_ms: 20_000,
+            delivery_timeout_ms: 10_000,
+            producer_queue_bytes_max: 64 << 20,
+            linger_ms: 5,
+            compression: "lz4".into(),
+            stall_max_ms: 5_000,
+            past_max_hours: 35 * 24,
+            future_max_s: 300,
+            record_bytes_max: 900_000,
+            rate_points_per_s: 0,
+            rate_burst_points: 0,
+            battery_limit_w: 25_000,
+            home_limit_w: 50_000,
+            solar_limit_w: 50_000,
+        }
+    }
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Worker {
+            ops_listen: "127.0.0.1:9602".into(),
+            group: "wattline-worker".into(),
+            start: "beginning".into(),
+            session_timeout_ms: 45_000,
+            prefetch_bytes_max: 32 << 20,
+            queue_bytes_max: 4 << 20,
+            flush_ms: 1_000,
+            flush_bytes_max: 4 << 20,
+            cache_devices_max: 1_000_000,
+            stop_timeout_ms: 15_000,
+            retry_first_ms: 100,
+            retry_max_ms: 10_000,
+        }
+    }
+}
+
+impl Default for ClickHouse {
+    fn default() -> Self {
+        ClickHouse {
+            url: "http://127.0.0.1:8123".into(),
+            database: "wattline".into(),
+            user: String::new(),
+            password: String::new(),
+            password_file: String::new(),
+            request_timeout_ms: 30_000,
+        }
+    }
+}
+
+impl Default for Parquet {
+    fn default() -> Self {
+        Parquet {
+            dir: "parquet".into(),
+            file_bytes_max: 128 << 20,
+            file_age_max_ms: 300_000,
+            row_group_bytes_max: 4 << 20,
+        }
+    }
+}
+
+// Secrets stay out of logs and of panics.
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Auth").field("pepper_file", &self.pepper_file).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Kafka {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kafka").field("brokers", &self.brokers).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for ClickHouse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClickHouse").field("url", &self.url).field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// Reads the configuration from the defaults, the file and the environment.
+#[expect(clippy::disallowed_methods, reason = "the binary is where the environment is read")]
+pub fn read(file: Option<&Path>) -> anyhow::Result<Config> {
+    let config: Config = wattline_runtime::load(file, std::env::vars())?;
+    Ok(config)
+}
+
+impl Kafka {
+    pub fn connection(&self) -> anyhow::Result<Connection> {
+        ensure!(!self.brokers.trim().is_empty(), "kafka.brokers must name a broker: host:port");
+        Ok(Connection { brokers: self.brokers.clone(), properties: self.properties.clone() })
+    }
+
+    pub fn topics(&self) -> anyhow::Result<Vec<Topic>> {
+        ensure!((1..=10_000).contains(&self.partitions), "kafka.partitions must be from 1 to 10000");
+        ensure!((1..=100).contains(&self.replication), "kafka.replication must be from 1 to 100");
+        ensure!(
+            (1..=self.replication).contains(&self.min_insync_replicas),
+            "kafka.min_insync_replicas must be from 1 to kafka.replication"
+        );
+        let topic = |name: &str, partitions: u32, hours: u32| Topic {
+            name: name.to_owned(),
+            partitions: partitions as i32,
+            replication: self.replication as i32,
+            settings: vec![
+                ("min.insync.replicas".into(), self.min_insync_replicas.to_string()),
+                ("retention.ms".into(), (u64::from(hours) * 3_600_000).to_string()),
+                ("unclean.leader.election.enable".into(), "false".into()),
+            ],
+        };
+        Ok(vec![
+            topic(&self.topic_intervals, self.partitions, self.retention_hours),
+            topic(&self.topic_counters, self.partitions, self.retention_hours),
+            // What was rejected is rare, and waits for a person.
+            topic(&self.topic_rejected, 1, 4 * self.retention_hours),
+        ])
+    }
+}
+
+impl Auth {
+    pub fn pepper(&self) -> anyhow::Result<Pepper> {
+        let text = secret("auth.pepper", &self.pepper, "auth.pepper_file", &self.pepper_file)?;
+        ensure!(
+            !text.is_empty(),
+            "auth.pepper is not set: put a random secret into a file and name it in auth.pepper_file, or into the \
+             environment variable WATTLINE_AUTH_PEPPER (openssl rand -hex 32 makes one)"
+        );
+        text.parse().context("auth.pepper")
+    }
+}
+
+impl Directory {
+    pub fn follow(&self) -> anyhow::Result<FollowSettings> {
+        ensure!((10..=5_000).contains(&self.poll_ms), "directory.poll_ms must be from 10 to 5000");
+        Ok(FollowSettings {
+            poll_interval: Duration::from_millis(self.poll_ms),
+            stale_max: Duration::from_secs(self.stale_max_s),
+        })
+    }
+}
+
+impl ClickHouse {
+    pub fn settings(&self) -> anyhow::Result<wattline_clickhouse_sink::Settings> {
+        ensure!(
+            self.url.starts_with("http://") || self.url.starts_with("https://"),
+            "clickhouse.url must begin with http:// or https://"
+        );
+        let is_name = |text: &str| {
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        };
+        ensure!(is_name(&self.database), "clickhouse.database must have letters, digits and _ only");
+        Ok(wattline_clickhouse_sink::Settings {
+            url: self.url.clone(),
+            database: self.database.clone(),
+            user: self.user.clone(),
+            password: secret(
+                "clickhouse.password",
+                &self.password,
+                "clickhouse.password_file",
+                &self.password_file,
+            )?,
+            request_timeout: Duration::from_millis(self.request_timeout_ms),
+        })
+    }
+}
+
+impl Gateway {
+    pub fn listen(&self) -> anyhow::Result<SocketAddr> {
+        address("gateway.listen", &self.listen)
+    }
+
+    pub fn ops_listen(&self) -> anyhow::Result<SocketAddr> {
+        address("gateway.ops_listen", &self.ops_listen)
+    }
+
+    pub fn producer(&self) -> anyhow::Result<ProducerSettings> {
+        producer(&self.compression, self.delivery_timeout_ms, self.producer_queue_bytes_max, self.linger_ms)
+    }
+
+    pub fn settings(&self, kafka: &Kafka) -> anyhow::Result<wattline_gateway::Settings> {
+        ensure!(self.connections_max > 0, "gateway.connections_max must be more than 0");
+        ensure!(self.header_bytes_max >= 8_192, "gateway.header_bytes_max must be at least 8192");
+        ensure!(
+            (64_000..=900_000_000).contains(&self.record_bytes_max),
+            "gateway.record_bytes_max must be from 64000 to 900000000, and below max.message.bytes of the topics"
+        );
+        ensure!(
+            self.in_flight_bytes_max
+                >= u64::from(self.body_bytes_max) + u64::from(self.body_decompressed_bytes_max),
+            "gateway.in_flight_bytes_max must have room for one body as sent and decompressed"
+        );
+        Ok(wattline_gateway::Settings {
+            topic_intervals: kafka.topic_intervals.clone(),
+            topic_counters: kafka.topic_counters.clone(),
+            connections_max: self.connections_max as usize,
+            body_bytes_max: self.body_bytes_max as usize,
+            body_decompressed_bytes_max: self.body_decompressed_bytes_max as usize,
+            header_bytes_max: self.header_bytes_max as usize,
+            in_flight_bytes_max: size("gateway.in_flight_bytes_max", self.in_flight_bytes_max)?,
+            header_timeout: Duration::from_millis(self.header_timeout_ms),
+            body_timeout: Duration::from_millis(self.body_timeout_ms),
+            drain_timeout: Duration::from_millis(self.drain_timeout_ms),
+            stall_max: Duration::from_millis(self.stall_max_ms),
+            past_max_ms: i64::from(self.past_max_hours) * 3_600_000,
+            future_max_ms: i64::from(self.future_max_s) * 1_000,
+            record_bytes_max: self.record_bytes_max as usize,
+            rate_points_per_s: self.rate_points_per_s,
+            rate_burst_points: self.rate_burst_points,
+            battery_limit_w: self.battery_limit_w,
+            home_limit_w: self.home_limit_w,
+            solar_limit_w: self.solar_limit_w,
+        })
+    }
+}
+
+impl Worker {
+    pub fn ops_listen(&self) -> anyhow::Result<SocketAddr> {
+        address("worker.ops_listen", &self.ops_listen)
+    }
+
+    pub fn consumer(&self, kafka: &Kafka) -> anyhow::Result<ConsumerSettings> {
+        Ok(ConsumerSettings {
+            group: self.group.clone(),
+            topics: vec![kafka.topic_intervals.clone(), kafka.topic_counters.clone()],
+            start: match self.start.as_str() {
+                "beginning" => Start::Beginning,
+                "committed" => Start::Committed,
+                _ => bail!("worker.start must be beginning or committed"),
+            },
+            session_timeout_ms: self.session_timeout_ms,
+            prefetch_bytes_max: size("worker.prefetch_bytes_max", self.prefetch_bytes_max)?,
+        })
+    }
+
+    /// For the topic of the rejected.
+    pub fn producer(&self) -> anyhow::Result<ProducerSettings> {
+        producer("zstd", 10_000, 16 << 20, 5)
+    }
+
+    pub fn settings(&self, kafka: &Kafka, parquet: &Parquet) -> anyhow::Result<wattline_worker::Settings> {
+        ensure!(self.flush_ms > 0, "worker.flush_ms must be more than 0");
+        ensure!(
+            0 < self.retry_first_ms && self.retry_first_ms <= self.retry_max_ms,
+            "worker.retry_first_ms must be from 1 to worker.retry_max_ms"
+        );
+        ensure!(
+            parquet.file_age_max_ms >= self.flush_ms,
+            "parquet.file_age_max_ms must be at least worker.flush_ms"
+        );
+        Ok(wattline_worker::Settings {
+            topic_intervals: kafka.topic_intervals.clone(),
+            topic_counters: kafka.topic_counters.clone(),
+            topic_rejected: kafka.topic_rejected.clone(),
+            flush_after: Duration::from_millis(self.flush_ms),
+            flush_bytes_max: size("worker.flush_bytes_max", self.flush_bytes_max)?,
+            file_after: Duration::from_millis(parquet.file_age_max_ms),
+            file_bytes_max: size("parquet.file_bytes_max", parquet.file_bytes_max)?,
+            queue_bytes_max: size("worker.queue_bytes_max", self.queue_bytes_max)?,
+            cache_devices_max: size("worker.cache_devices_max", self.cache_devices_max)?,
+            stop_timeout: Duration::from_millis(self.stop_timeout_ms),
+            retry_first: Duration::from_millis(self.retry_first_ms),
+            retry_max: Duration::from_millis(self.retry_max_ms),
+        })
+    }
+}
+
+fn producer(
+    compression: &str,
+    timeout_ms: u64,
+    queue_bytes_max: u64,
+    linger_ms: u64,
+) -> anyhow::Result<ProducerSettings> {
+    ensure!(
+        ["none", "gzip", "snappy", "lz4", "zstd"].contains(&compression),
+        "gateway.compression must be none, gzip, snappy, lz4 or zstd"
+    );
+    ensure!(
+        (1_000..=300_000).contains(&timeout_ms),
+        "gateway.delivery_timeout_ms must be from 1000 to 300000"
+    );
+    ensure!(linger_ms < timeout_ms, "gateway.linger_ms must be less than gateway.delivery_timeout_ms");
+    Ok(ProducerSettings {
+        delivery_timeout_ms: timeout_ms,
+        queue_bytes_max: size("gateway.producer_queue_bytes_max", queue_bytes_max)?,
+        linger_ms,
+        compression: compression.to_owned(),
+    })
+}
+
+fn address(key: &str, value: &str) -> anyhow::Result<SocketAddr> {
+    value.parse().with_context(|| format!("{key} must be an address and a port, such as 0.0.0.0:8080"))
+}
+
+fn size(key: &str, value: u64) -> anyhow::Result<usize> {
+    ensure!(value > 0, "{key} must be more than 0");
+    usize::try_from(value).with_context(|| format!("{key} is too large"))
+}
+
+/// A secret that is given by itself or in a file, but not both ways.
+fn secret(key: &str, value: &str, file_key: &str, file: &str) -> anyhow::Result<String> {
+    ensure!(value.is_empty() || file.is_empty(), "set {key} or {file_key}, not both");
+    if file.is_empty() {
+        return Ok(value.to_owned());
+    }
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {file} ({file_key})"))?;
+    Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commented_file_has_every_key_with_its_default() {
+        let text = include_str!("../../../deploy/wattline.toml");
+        let file: toml::Table = text.parse().expect("deploy/wattline.toml is TOML");
+        let defaults = toml::Table::try_from(Config::default()).expect("the defaults are TOML");
+        assert_eq!(file, defaults);
+    }
+
+    #[test]
+    fn every_default_passes_its_check() {
+        let config = Config::default();
+        config.kafka.connection().unwrap();
+        config.kafka.topics().unwrap();
+        config.directory.follow().unwrap();
+        config.clickhouse.settings().unwrap();
+        config.gateway.listen().unwrap();
+        config.gateway.ops_listen().unwrap();
+        config.gateway.producer().unwrap();
+        config.gateway.settings(&config.kafka).unwrap();
+        config.worker.ops_listen().unwrap();
+        config.worker.consumer(&config.kafka).unwrap();
+        config.worker.settings(&config.kafka, &config.parquet).unwrap();
+        let missing = config.auth.pepper().unwrap_err();
+        assert!(missing.to_string().starts_with("auth.pepper is not set"), "{missing}");
+    }
+}

@@ -1,0 +1,61 @@
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tracing::info;
+use wattline_directory::{Directory, Follower};
+use wattline_gateway::Gateway;
+use wattline_kafka::{Producer, partition_counts};
+use wattline_runtime::{Readiness, Shutdown, install_metrics, serve_ops};
+
+use crate::config::Config;
+
+struct Ready(Arc<Gateway>);
+
+impl Readiness for Ready {
+    fn ready(&self) -> Result<(), String> {
+        self.0.ready()
+    }
+}
+
+/// Runs the gateway until it is asked to stop.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let connection = config.kafka.connection()?;
+    let settings = config.gateway.settings(&config.kafka)?;
+    let producer_settings = config.gateway.producer()?;
+    let pepper = config.auth.pepper()?;
+    let (listen, ops_listen) = (config.gateway.listen()?, config.gateway.ops_listen()?);
+
+    let metrics = install_metrics()?;
+    wattline_gateway::describe_metrics();
+    let mut shutdown = Shutdown::on_signals()?;
+
+    let directory = Directory::open(&config.directory.url).await?;
+    let follower = Follower::start(directory, pepper, config.directory.follow()?).await?;
+
+    let topics = tokio::task::spawn_blocking({
+        let connection = connection.clone();
+        move || partition_counts(&connection)
+    })
+    .await??;
+    let partitions = |topic: &str| {
+        topics
+            .get(topic)
+            .map(|&partitions| partitions as u32)
+            .with_context(|| format!("Kafka has no topic {topic}; `wattline migrate` creates it"))
+    };
+    let gateway = Arc::new(Gateway::new(
+        settings,
+        follower.snapshot(),
+        Producer::new(&connection, &producer_settings)?,
+        partitions(&config.kafka.topic_intervals)?,
+        partitions(&config.kafka.topic_counters)?,
+    )?);
+
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen} (gateway.listen)"))?;
+    let ops = serve_ops(ops_listen, metrics, Arc::new(Ready(Arc::clone(&gateway)))).await?;
+    info!(listen = %listener.local_addr()?, %ops, "gateway");
+    gateway.run(listener, async move { shutdown.asked().await }).await
+}

@@ -1,0 +1,42 @@
+use std::sync::Arc;
+
+use tracing::info;
+use wattline_clickhouse_sink::ClickHouse;
+use wattline_kafka::Producer;
+use wattline_parquet_sink::Folder;
+use wattline_runtime::{Readiness, Shutdown, install_metrics, serve_ops};
+use wattline_worker::Worker;
+
+use crate::config::Config;
+
+struct Ready(Arc<Worker>);
+
+impl Readiness for Ready {
+    fn ready(&self) -> Result<(), String> {
+        self.0.ready()
+    }
+}
+
+/// Runs the worker until it is asked to stop.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let connection = config.kafka.connection()?;
+    let settings = config.worker.settings(&config.kafka, &config.parquet)?;
+    let consumer = config.worker.consumer(&config.kafka)?;
+    let tables = ClickHouse::new(config.clickhouse.settings()?);
+    let row_group_bytes_max = config.parquet.row_group_bytes_max as usize;
+    let files = Folder::new(&config.parquet.dir).with_row_group_bytes_max(row_group_bytes_max);
+    let producer = Producer::new(&connection, &config.worker.producer()?)?;
+
+    let metrics = install_metrics()?;
+    wattline_worker::describe_metrics();
+    wattline_clickhouse_sink::describe_metrics();
+    wattline_parquet_sink::describe_metrics();
+    let mut shutdown = Shutdown::on_signals()?;
+
+    let worker = Worker::new(settings, tables, files, producer)?;
+    let ops = serve_ops(config.worker.ops_listen()?, metrics, Arc::new(Ready(Arc::clone(&worker)))).await?;
+    info!(%ops, group = consumer.group, "worker");
+    worker.run(&connection, &consumer, async move { shutdown.asked().await }).await?;
+    info!("stopped");
+    Ok(())
+}
