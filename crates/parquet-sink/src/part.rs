@@ -183,6 +183,7 @@ impl Sealed {
                 Ok(FinishedFile { path, rows: self.rows, bytes: there.len() })
             }
             Err(_) => {
+                wattline_failpoint::pass("parquet-sealed");
                 fs::rename(&self.temporary.path, &path)
                     .map_err(|error| ParquetSinkError::io("rename to", &path, error))?;
                 sync_folder(&folder)?;

@@ -245,6 +245,12 @@ pub fn read(file: Option<&Path>) -> anyhow::Result<Config> {
     Ok(config)
 }
 
+/// The step at which a test wants this process to die.
+#[expect(clippy::disallowed_methods, reason = "the binary is where the environment is read")]
+pub fn fail_at() -> Option<String> {
+    std::env::var("WATTLINE_TEST_FAIL_AT").ok()
+}
+
 impl Kafka {
     pub fn connection(&self) -> anyhow::Result<Connection> {
         ensure!(!self.brokers.trim().is_empty(), "kafka.brokers must name a broker: host:port");

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 use wattline_clickhouse_sink::{Around, ClickHouseError, Range, StoredReading, Table};
+use wattline_failpoint as failpoint;
 use wattline_kafka::{CommitError, Delivery, TopicPartition};
 use wattline_parquet_sink::{Kind as FileKind, ParquetSinkError};
 
@@ -245,6 +246,7 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
             progress.clickhouse.announced = Some(last);
             self.commit().await?;
         }
+        failpoint::pass("clickhouse-announced");
         self.publish_rejected(rows).await;
         // The readings come last: where they are, everything that was derived from them is too.
         let tables = [
@@ -256,12 +258,19 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
             if let Some(rows) = rows {
                 self.insert(table, rows, first, last, announced).await?;
             }
+            failpoint::pass(match table {
+                Table::Rejected => "clickhouse-rejected-written",
+                Table::Intervals => "clickhouse-intervals-written",
+                Table::Readings => "clickhouse-readings-written",
+            });
         }
         if let Some(progress) = &mut self.progress {
             progress.clickhouse = SinkProgress::at(last + 1);
         }
         self.shared.stored_to.store(last + 1, Ordering::Relaxed);
-        self.commit().await
+        self.commit().await?;
+        failpoint::pass("clickhouse-done");
+        Ok(())
     }
 
     async fn insert(
@@ -351,13 +360,17 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
                 self.commit().await?;
             }
         }
+        failpoint::pass("parquet-announced");
         for (_, part) in open.parts {
             self.files.finish(part, open.last, open.day).await?;
         }
+        failpoint::pass("parquet-renamed");
         if let Some(progress) = &mut self.progress {
             progress.parquet = SinkProgress::at(open.last + 1);
         }
-        self.commit().await
+        self.commit().await?;
+        failpoint::pass("parquet-done");
+        Ok(())
     }
 
     async fn commit(&mut self) -> Result<(), TaskError> {
