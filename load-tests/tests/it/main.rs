@@ -1,5 +1,6 @@
 //! A whole run against a stub gateway that misbehaves in the ways a real one may.
 
+mod proxy;
 mod stub;
 
 use std::collections::{BTreeMap, BTreeSet};
