@@ -16,6 +16,7 @@ pub use consumer::{
     Assigned, CommitError, Committer, ConsumeError, Consumer, ConsumerSettings, Delivery, Partitions, Start,
 };
 pub use producer::{Appended, Health, Producer, ProducerSettings, Record};
+pub use rdkafka::error::{KafkaError, RDKafkaErrorCode as KafkaErrorCode};
 pub use reader::Reader;
 pub use topics::{Topic, create_topics, partition_count, partition_counts};
 

@@ -9,6 +9,8 @@ mod derive;
 mod metrics;
 mod progress;
 mod settings;
+#[cfg(test)]
+mod simulation;
 mod sinks;
 mod supervisor;
 mod task;

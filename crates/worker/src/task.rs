@@ -139,7 +139,11 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         stop: &mut watch::Receiver<bool>,
     ) -> Event {
         let flush_at = self.batch.since.map(|since| since + self.settings.flush_after);
-        let files_at = self.open.as_ref().map(|open| open.since + self.settings.file_after);
+        let files_at = self
+            .open
+            .as_ref()
+            .filter(|_| self.files_may_end())
+            .map(|open| open.since + self.settings.file_after);
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => Event::Stop,
@@ -201,11 +205,10 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
             metrics::batch_stored(&self.partition, &counts, self.deriver.remembered(), began.elapsed());
         }
         self.append_files(&rows, first_record.time_ms, last)?;
-        let files_end_here =
-            self.progress.is_some_and(|progress| progress.parquet.announced.is_some_and(|end| last >= end));
+        let is_announced = self.progress.is_some_and(|progress| progress.parquet.announced.is_some());
         let bytes: usize =
             self.open.iter().flat_map(|open| &open.parts).map(|(_, part)| self.files.bytes(part)).sum();
-        if files_end_here || bytes >= self.settings.file_bytes_max {
+        if is_announced || bytes >= self.settings.file_bytes_max {
             self.finish_files().await?;
         }
         Ok(())
@@ -348,17 +351,21 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         Ok(())
     }
 
+    /// Whether the open files may end with what they have: an announced range has to have all of its records.
+    fn files_may_end(&self) -> bool {
+        let announced = self.progress.and_then(|progress| progress.parquet.announced);
+        announced.is_none_or(|end| self.open.as_ref().is_some_and(|open| open.last >= end))
+    }
+
     /// Announces the range of the open files, puts them in their places, and says that it is done.
     async fn finish_files(&mut self) -> Result<(), TaskError> {
+        if !self.files_may_end() {
+            return Ok(());
+        }
         let (Some(open), Some(progress)) = (self.open.take(), &mut self.progress) else { return Ok(()) };
-        match progress.parquet.announced {
-            // The range was announced with more records: its files are only right with all of them.
-            Some(end) if open.last < end => return Ok(()),
-            Some(_) => {}
-            None => {
-                progress.parquet.announced = Some(open.last);
-                self.commit().await?;
-            }
+        if progress.parquet.announced.is_none() {
+            progress.parquet.announced = Some(open.last);
+            self.commit().await?;
         }
         failpoint::pass("parquet-announced");
         for (_, part) in open.parts {
