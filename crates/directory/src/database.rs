@@ -50,6 +50,12 @@ impl Directory {
         migrator.run(&self.pool).await.context("cannot migrate the directory's database")
     }
 
+    /// Fails where the tables are not there or cannot be read.
+    pub async fn check(&self) -> anyhow::Result<()> {
+        let seq = self.last_seq().await;
+        seq.context("the directory's tables cannot be read; `wattline migrate` creates them").map(drop)
+    }
+
     /// Ends all connections, after the statements under way.
     pub async fn close(&self) {
         self.pool.close().await;

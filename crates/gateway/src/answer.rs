@@ -48,3 +48,19 @@ pub(crate) fn finish(mut response: Response<Full<Bytes>>, request_id: &RequestId
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
+
+/// An answer as it goes over the wire, with its date, where hyper does not write it.
+pub(crate) fn bytes(response: Response<Full<Bytes>>, date: &str) -> Bytes {
+    let (parts, body) = response.into_parts();
+    let body = body.into_inner().unwrap_or_default();
+    let mut bytes = format!("HTTP/1.1 {}\r\n", parts.status).into_bytes();
+    for (name, value) in &parts.headers {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(format!("content-length: {}\r\ndate: {date}\r\n\r\n", body.len()).as_bytes());
+    bytes.extend_from_slice(&body);
+    bytes.into()
+}

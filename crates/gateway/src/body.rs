@@ -51,7 +51,7 @@ pub(crate) fn check_headers(headers: &HeaderMap) -> Result<Encoding, Problem> {
 
 /// Reads a body, within its size, its deadline and the budget of all bodies.
 pub(crate) async fn read(
-    mut body: Incoming,
+    body: &mut Incoming,
     settings: &Settings,
     share: &mut Share,
 ) -> Result<Bytes, Problem> {

@@ -16,6 +16,7 @@ mod request_id;
 mod routes;
 mod server;
 mod settings;
+mod socket;
 mod telemetry;
 
 pub use metrics::describe_metrics;

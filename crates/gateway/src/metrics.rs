@@ -106,6 +106,7 @@ fn status_label(status: StatusCode) -> &'static str {
         415 => "415",
         422 => "422",
         429 => "429",
+        431 => "431",
         503 => "503",
         _ => "other",
     }

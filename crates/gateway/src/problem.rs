@@ -14,6 +14,9 @@ use crate::request_id::RequestId;
 /// and nowhere else; no text repeats what the caller sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
+    /// It is no HTTP request.
+    MalformedRequest,
+    HeadersTooLarge,
     NotFound,
     MethodNotAllowed {
         allow: &'static str,
@@ -57,6 +60,18 @@ impl Problem {
         let text =
             |status, code, title, detail: &str| Text { status, code, title, detail: detail.to_owned() };
         match self {
+            Problem::MalformedRequest => text(
+                StatusCode::BAD_REQUEST,
+                "MALFORMED_REQUEST",
+                "Bad request",
+                "the request is not well-formed HTTP/1.1",
+            ),
+            Problem::HeadersTooLarge => text(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "HEADERS_TOO_LARGE",
+                "Request header fields too large",
+                "the request line and the headers are over the limit",
+            ),
             Problem::NotFound => {
                 text(StatusCode::NOT_FOUND, "NOT_FOUND", "Not found", "there is nothing at this path")
             }
@@ -177,7 +192,11 @@ impl Problem {
             Problem::UnknownEncoding => {
                 headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd, identity"));
             }
-            Problem::TooLarge | Problem::TooSlow | Problem::CutOff => {
+            Problem::MalformedRequest
+            | Problem::HeadersTooLarge
+            | Problem::TooLarge
+            | Problem::TooSlow
+            | Problem::CutOff => {
                 close(headers);
             }
             Problem::RateLimited { retry_after_s } => {

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioTimer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info, warn};
@@ -22,9 +22,10 @@ use crate::budget::Budget;
 use crate::metrics;
 use crate::problem::Problem;
 use crate::rate::Rates;
-use crate::request_id::RequestIds;
+use crate::request_id::{RequestId, RequestIds};
 use crate::routes::{NoRoute, Route};
 use crate::settings::Settings;
+use crate::socket::Socket;
 use crate::telemetry::{self, telemetry};
 
 /// Everything that a request needs, shared by all connections.
@@ -115,35 +116,40 @@ impl Gateway {
         };
         self.draining.store(true, Ordering::Relaxed);
         drop(draining);
-        // The listener stays open until the end: a new connection is answered with 503, not with a reset.
-        drop(drain);
-        self.drain(&listener, &places).await?;
+        drain.send_replace(());
+        self.drain(&listener, &places, drain).await?;
         outcome
     }
 
-    /// Waits for the open connections, serving late comers a refusal meanwhile.
-    async fn drain(self: &Arc<Self>, listener: &TcpListener, places: &Arc<Semaphore>) -> anyhow::Result<()> {
-        let all = u32::try_from(self.settings.connections_max).unwrap_or(u32::MAX);
+    /// Waits for the open connections, each of which listens to `open`. The listener stays open until the end:
+    /// who comes late is refused with an answer and not with a reset.
+    async fn drain(
+        self: &Arc<Self>,
+        listener: &TcpListener,
+        places: &Arc<Semaphore>,
+        open: watch::Sender<()>,
+    ) -> anyhow::Result<()> {
+        // A moment for what is in the listen queue and for load balancers that have not heard yet.
+        const MOMENT: Duration = Duration::from_millis(200);
+        let (late, turned_away) = watch::channel(());
         let drained = async {
-            // A moment for what is in the listen queue and for load balancers that have not heard yet.
-            let linger = tokio::time::sleep(Duration::from_millis(200));
-            tokio::pin!(linger);
+            let ended = async { tokio::join!(tokio::time::sleep(MOMENT), open.closed()) };
+            tokio::pin!(ended);
             loop {
                 tokio::select! {
-                    () = &mut linger => break,
+                    _ = &mut ended => break,
                     accepted = accept(listener, places) => {
                         let Some((stream, place)) = accepted else { continue };
-                        let (drain, draining) = watch::channel(());
-                        drop(drain);
-                        let gateway = Arc::clone(self);
+                        let (gateway, turned_away) = (Arc::clone(self), turned_away.clone());
                         tokio::spawn(async move {
-                            gateway.connection(stream, draining).await;
+                            gateway.connection(stream, turned_away).await;
                             drop(place);
                         });
                     }
                 }
             }
-            let _ = places.acquire_many(all).await;
+            drop(turned_away);
+            late.closed().await;
         };
         if tokio::time::timeout(self.settings.drain_timeout, drained).await.is_err() {
             warn!("some requests did not end in time");
@@ -185,18 +191,25 @@ impl Gateway {
             .timer(TokioTimer::new())
             .header_read_timeout(settings.header_timeout)
             .max_header_size(settings.header_bytes_max)
-            .keep_alive(true);
+            .keep_alive(!self.is_draining());
+        let is_unread = Arc::new(AtomicBool::new(false));
+        let refusing = Arc::clone(&self);
+        let refuse = move |status, date: &str| refusing.refuse_unparsed(status, date);
+        let socket = Socket::new(stream, Arc::clone(&is_unread), Box::new(refuse));
         let gateway = Arc::clone(&self);
         let service = service_fn(move |request| {
-            let gateway = Arc::clone(&gateway);
-            async move { Ok::<_, Infallible>(gateway.serve(request).await) }
+            let (gateway, is_unread) = (Arc::clone(&gateway), Arc::clone(&is_unread));
+            async move {
+                let (response, rest) = gateway.serve(request).await;
+                is_unread.store(rest == Rest::Unread, Ordering::Relaxed);
+                Ok::<_, Infallible>(response)
+            }
         });
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let connection = builder.serve_connection(socket, service);
         tokio::pin!(connection);
         let outcome = tokio::select! {
             outcome = &mut connection => outcome,
-            // The sender is dropped when the gateway drains.
-            _ = draining.changed() => {
+            Ok(()) = draining.changed() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -207,26 +220,48 @@ impl Gateway {
         metrics::connection_closed();
     }
 
+    /// The answer to a request that hyper could not parse, as bytes.
+    fn refuse_unparsed(&self, status: StatusCode, date: &str) -> Bytes {
+        metrics::request_began();
+        let problem = match status {
+            StatusCode::BAD_REQUEST => Problem::MalformedRequest,
+            _ => Problem::HeadersTooLarge,
+        };
+        let request_id = RequestId::new(None, &self.request_ids);
+        let response = answer::finish(problem.response(&request_id), &request_id);
+        metrics::request_ended("none", response.status(), Duration::ZERO);
+        answer::bytes(response, date)
+    }
+
     /// One request, from its headers to its answer.
-    async fn serve(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn serve(&self, request: Request<Incoming>) -> (Response<Full<Bytes>>, Rest) {
         let began = Instant::now();
         metrics::request_began();
-        let (parts, incoming) = request.into_parts();
+        let (parts, mut incoming) = request.into_parts();
         let request_id = telemetry::request_id(&parts.headers, self);
         let route = Route::of(&parts.method, parts.uri.path());
         let outcome = match route {
-            Ok(Route::Telemetry(kind)) => telemetry(self, kind, &parts, incoming, &request_id).await,
+            Ok(Route::Telemetry(kind)) => telemetry(self, kind, &parts, &mut incoming, &request_id).await,
             Err(NoRoute::Path) => Err(Problem::NotFound),
             Err(NoRoute::Method { allow }) => Err(Problem::MethodNotAllowed { allow }),
         };
+        let is_read = outcome.is_ok() || incoming.is_end_stream();
         let response = outcome.unwrap_or_else(|problem| {
             debug!(%request_id, status = problem.status().as_u16(), code = problem.code(), "refused");
             problem.response(&request_id)
         });
         let endpoint = route.map_or("none", Route::name);
         metrics::request_ended(endpoint, response.status(), began.elapsed());
-        answer::finish(response, &request_id)
+        let rest = if is_read { Rest::Read } else { Rest::Unread };
+        (answer::finish(response, &request_id), rest)
     }
+}
+
+/// What has become of a request's body when its answer is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    Read,
+    Unread,
 }
 
 /// The next connection, once there is a place for it. None where the operating system could not give one.

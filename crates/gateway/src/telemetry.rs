@@ -23,7 +23,7 @@ pub(crate) async fn telemetry(
     gateway: &Gateway,
     kind: Kind,
     request: &Parts,
-    incoming: Incoming,
+    incoming: &mut Incoming,
     request_id: &RequestId,
 ) -> Result<Response<Full<Bytes>>, Problem> {
     let client = authenticate(gateway, request)?;

@@ -31,6 +31,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::on_signals()?;
 
     let directory = Directory::open(&config.directory.url).await?;
+    directory.check().await?;
     let follower = Follower::start(directory, pepper, config.directory.follow()?).await?;
 
     let topics = tokio::task::spawn_blocking({

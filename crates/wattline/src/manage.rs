@@ -12,6 +12,7 @@ use crate::config::Config;
 
 pub async fn token(config: Config, command: TokenCommand) -> anyhow::Result<()> {
     let directory = Directory::open(&config.directory.url).await?;
+    directory.check().await?;
     match command {
         TokenCommand::Create { client, name, test } => {
             let token = directory.create_token(&client, &name, !test, &config.auth.pepper()?).await?;
@@ -75,6 +76,7 @@ async fn list(directory: &Directory, as_json: bool) -> anyhow::Result<()> {
 pub async fn devices(config: Config, command: DevicesCommand) -> anyhow::Result<()> {
     let DevicesCommand::Import { file } = command;
     let directory = Directory::open(&config.directory.url).await?;
+    directory.check().await?;
     let report = if file == Path::new("-") {
         directory.import_devices(parse_lines(BufReader::new(stdin()))).await
     } else {

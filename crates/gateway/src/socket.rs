@@ -1,0 +1,174 @@
+//! The socket below hyper, for the two things that hyper leaves open.
+//!
+//! A request that hyper cannot parse never reaches the service: hyper answers it with a bare status, which is
+//! replaced here by an answer like every other one. And a connection that is closed with unread bytes of a body
+//! is reset, which can take the answer away from a client that is still sending: the rest is read first, for a
+//! bounded time.
+
+use std::future::Future as _;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use std::{io, str};
+
+use bytes::{Buf as _, Bytes};
+use hyper::StatusCode;
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+/// How long the rest of a body is read after its answer.
+const LINGER_MAX: Duration = Duration::from_secs(2);
+
+/// Makes the answer that stands in for a bare status of hyper's; the date is hyper's too.
+pub(crate) type Refuse = Box<dyn Fn(StatusCode, &str) -> Bytes + Send>;
+
+pub(crate) struct Socket {
+    stream: TokioIo<TcpStream>,
+    refuse: Refuse,
+    /// What is left to write of an answer of ours, in place of one of hyper's.
+    refusal: Option<Bytes>,
+    is_shut: bool,
+    linger: Option<Pin<Box<Sleep>>>,
+    /// Whether the client may be sending what nobody reads any more.
+    is_unread: Arc<AtomicBool>,
+}
+
+impl Socket {
+    pub(crate) fn new(stream: TcpStream, is_unread: Arc<AtomicBool>, refuse: Refuse) -> Self {
+        Socket {
+            stream: TokioIo::new(stream),
+            refuse,
+            refusal: None,
+            is_shut: false,
+            linger: None,
+            is_unread,
+        }
+    }
+
+    fn stream(&mut self) -> Pin<&mut TokioIo<TcpStream>> {
+        Pin::new(&mut self.stream)
+    }
+
+    /// Begins to replace what is to be written, where it is a bare status of hyper's.
+    fn replaces(&mut self, first: &[u8]) -> bool {
+        if self.refusal.is_none()
+            && let Some((status, date)) = bare_status(first)
+        {
+            self.refusal = Some((self.refuse)(status, date));
+            self.is_unread.store(true, Ordering::Relaxed);
+        }
+        self.refusal.is_some()
+    }
+
+    fn poll_write_refusal(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.refusal.as_mut().filter(|rest| !rest.is_empty()) {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
+            rest.advance(written);
+        }
+        // Nothing follows on this connection.
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The status and the date of an answer that hyper gives by itself. All of ours have a body or a request id.
+fn bare_status(head: &[u8]) -> Option<(StatusCode, &str)> {
+    let status = head.strip_prefix(b"HTTP/1.1 4")?.get(..2)?;
+    let head = str::from_utf8(head).ok()?;
+    if head.contains("x-request-id: ") || !head.contains("content-length: 0\r\n") {
+        return None;
+    }
+    let date = head.lines().find_map(|line| line.strip_prefix("date: ")).unwrap_or_default();
+    Some((StatusCode::from_bytes(&[b'4', status[0], status[1]]).ok()?, date))
+}
+
+impl Read for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.stream().poll_read(cx, buf)
+    }
+}
+
+impl Write for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.replaces(buf) {
+            ready!(self.poll_write_refusal(cx))?;
+            return Poll::Ready(Ok(buf.len()));
+        }
+        self.stream().poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if bufs.first().is_some_and(|first| self.replaces(first)) {
+            ready!(self.poll_write_refusal(cx))?;
+            return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
+        }
+        self.stream().poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_flush(cx)
+    }
+
+    /// Says that no more comes, and reads on until the client has said the same or the time is over.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_shut {
+            ready!(self.stream().poll_shutdown(cx))?;
+            self.is_shut = true;
+        }
+        if !self.is_unread.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
+        let linger = self.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER_MAX)));
+        if linger.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut space = [MaybeUninit::uninit(); 16 * 1024];
+        loop {
+            let mut rest = ReadBuf::uninit(&mut space);
+            // However it ends, it has ended.
+            let read = ready!(self.stream().poll_read(cx, rest.unfilled()));
+            if read.is_err() || rest.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_answers_of_hypers_own_are_replaced() {
+        let bare =
+            b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\
+                     date: Tue, 24 Nov 2026 04:06:39 GMT\r\n\r\n";
+        let date = "Tue, 24 Nov 2026 04:06:39 GMT";
+        assert_eq!(bare_status(bare), Some((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, date)));
+        for ours in [
+            "HTTP/1.1 400 Bad Request\r\nx-request-id: 1\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 400 Bad Request\r\ncontent-length: 7\r\n\r\n{\"a\":1}",
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 4",
+            "",
+        ] {
+            assert_eq!(bare_status(ours.as_bytes()), None, "{ours}");
+        }
+    }
+}

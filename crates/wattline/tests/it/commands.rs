@@ -1,0 +1,127 @@
+//! The commands and their errors.
+
+use std::fs;
+
+use crate::http;
+use crate::site::{Keys, Site};
+
+/// A command that has to fail, and what it says.
+#[track_caller]
+fn failure(site: &Site, keys: Keys<'_>, arguments: &[&str]) -> String {
+    let output = site.command(keys, arguments).output().expect("the binary starts");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+    String::from_utf8(output.stderr).expect("text")
+}
+
+#[test]
+fn a_second_migration_does_nothing() {
+    let site = Site::bare("migrate");
+    let first = site.output(&["migrate"]);
+    let second = site.output(&["migrate"]);
+    for (output, created) in [(&first, true), (&second, false)] {
+        assert!(output.status.success(), "{output:?}");
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(log.contains(&site.topic("counters")), created, "{log}");
+        assert_eq!(log.contains("0001_tables"), created, "{log}");
+    }
+    let tables = "SELECT arrayStringConcat(arraySort(groupArray(name)), ' ') FROM system.tables \
+                  WHERE database = currentDatabase()";
+    assert_eq!(site.ask(tables), "intervals readings rejected schema_migrations");
+}
+
+#[test]
+fn before_the_migration_the_commands_say_so() {
+    let site = Site::bare("unmigrated");
+    let told = failure(&site, &[], &["gateway"]);
+    assert!(told.contains("wattline migrate"), "{told}");
+    let told = failure(&site, &[], &["token", "create", "--client", "demo"]);
+    assert!(told.contains("wattline migrate"), "{told}");
+    http::post_text(&site.clickhouse, &format!("CREATE DATABASE IF NOT EXISTS {}", site.database()));
+}
+
+#[test]
+fn an_error_in_the_configuration_names_the_key() {
+    let site = Site::bare("configuration");
+    for (key, value, named) in [
+        ("WATTLINE_KAFKA_BROKER", "x", "kafka.broker"),
+        ("WATTLINE_NOTHING_AT_ALL", "x", "nothing"),
+        ("WATTLINE_KAFKA_PARTITIONS", "many", "kafka.partitions"),
+        ("WATTLINE_GATEWAY_LISTEN", "here", "gateway.listen"),
+        ("WATTLINE_GATEWAY_COMPRESSION", "rar", "gateway.compression"),
+        ("WATTLINE_AUTH_PEPPER", "", "auth.pepper"),
+        ("WATTLINE_AUTH_PEPPER", "too-little", "auth.pepper"),
+        ("WATTLINE_LOG_LEVEL", "=", "log.level"),
+    ] {
+        let told = failure(&site, &[(key, value)], &["gateway"]);
+        assert!(told.contains(named), "{key}={value}: {told}");
+        assert!(value.len() < 4 || !told.contains(value) || named == "gateway.listen", "{told}");
+    }
+    let file = site.path("wattline.toml");
+    for (text, named) in [
+        ("[gateway]\nlisten_on = \"x\"", "gateway.listen_on"),
+        ("[gatewy]\nlisten = \"x\"", "[gatewy]"),
+        ("[worker]\nflush_ms = \"soon\"", "worker.flush_ms"),
+        ("worker = 1", "worker"),
+        ("[worker", "TOML"),
+    ] {
+        fs::write(&file, text).expect("the configuration");
+        let path = file.to_str().expect("a path in UTF-8");
+        let told = failure(&site, &[], &["--config", path, "migrate"]);
+        assert!(told.contains(named) && told.contains("wattline.toml"), "{text}: {told}");
+    }
+}
+
+#[test]
+fn a_token_is_printed_alone_and_once() {
+    let site = Site::new("token");
+    let output = site.output(&["token", "create", "--client", "demo", "--name", "the cloud"]);
+    let printed = String::from_utf8(output.stdout).expect("text");
+    let token = printed.strip_suffix('\n').expect("one line");
+    assert_eq!(token.len(), 68, "{token}");
+    assert!(
+        token.starts_with("wl_live_")
+            && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    );
+    let trial = site.run(&["token", "create", "--client", "demo", "--test"]);
+    assert!(trial.starts_with("wl_test_"));
+
+    let key_id = &token[8..18];
+    let list = site.run(&["token", "list"]);
+    assert!(list.contains(key_id) && list.contains("the cloud") && list.contains("demo"), "{list}");
+    site.run(&["token", "revoke", key_id]);
+    let listed: serde_json::Value = serde_json::from_str(&site.run(&["token", "list", "--json"])).unwrap();
+    let of = |key_id: &str| {
+        let tokens = listed.as_array().expect("an array").iter();
+        tokens.clone().find(|token| token["key_id"] == key_id).expect("the token is listed")
+    };
+    assert!(of(key_id)["revoked_at"].is_string() && of(&trial[8..18])["revoked_at"].is_null(), "{listed}");
+    let secret = &token[19..];
+    let kept = fs::read(site.path("directory.db")).expect("the directory");
+    assert!(
+        !kept.windows(secret.len()).any(|window| window == secret.as_bytes()),
+        "the secret is kept nowhere"
+    );
+    assert!(!list.contains(secret) && !listed.to_string().contains(secret));
+}
+
+#[test]
+fn an_import_that_is_wrong_names_its_line_and_imports_nothing() {
+    let site = Site::new("import");
+    let file = site.path("devices");
+    let path = file.to_str().expect("a path in UTF-8");
+    let good = r#"{"client":"demo","device_id":"a"}"#;
+    for (bad, named) in [
+        (r#"{"client":"demo"}"#, "`device_id`"),
+        (r#"{"client":"demo","device_id":"b","colour":"red"}"#, "`colour`"),
+        (r#"{"client":"demo","device_id":"b","battery_power_input_w":-1}"#, "`battery_power_input_w`"),
+        ("device b", "line 3"),
+    ] {
+        fs::write(&file, format!("{good}\n\n{bad}\n")).expect("the file");
+        let told = failure(&site, &[], &["devices", "import", path]);
+        assert!(told.contains("line 3") && told.contains(named), "{bad}: {told}");
+    }
+    fs::write(&file, good).expect("the file");
+    assert_eq!(site.run(&["devices", "import", path]), "1 lines, 1 devices new or changed\n");
+    assert_eq!(site.run(&["devices", "import", path]), "1 lines, 0 devices new or changed\n");
+}

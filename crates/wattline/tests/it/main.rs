@@ -1,0 +1,21 @@
+//! The whole pipeline as processes on the real services: HTTP in, ClickHouse and Parquet out.
+//!
+//! A test has a site of its own: topics, a database, a consumer group, a folder with the directory and the
+//! Parquet files. What a site's processes wrote to their logs is shown when its test fails. Nothing here waits
+//! by sleeping for a time that is hoped to be enough: every wait has a condition and a deadline.
+
+mod commands;
+mod counters;
+mod http;
+mod keep_out;
+mod limits;
+mod load;
+mod malformed;
+mod points;
+mod process;
+mod proxy;
+mod refusals;
+mod restarts;
+mod site;
+mod stored;
+mod telemetry;
