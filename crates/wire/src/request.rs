@@ -94,6 +94,10 @@ impl Decoder {
         for (number, next) in next.iter_mut().enumerate() {
             *next = ((number + 1) % FIELD_COUNT) as u8;
         }
+        if kind == Kind::BatteryCounter {
+            // A reading has no duration, so that field must never be a candidate.
+            next[TIME] = DEVICE_ID as u8;
+        }
         Decoder { kind, next }
     }
 
@@ -107,7 +111,14 @@ impl Decoder {
         let text = std::str::from_utf8(body)
             .map_err(|error| Malformed { offset: error.valid_up_to(), what: "invalid UTF-8" })?;
         let mut defaults = Defaults::default();
-        let came_late = self.wrapper(text, bounds, &mut defaults, sink)?;
+        let came_late = match self.wrapper(text, bounds, &mut defaults, sink) {
+            // Reading stops at what is refused; text that is not JSON further on is that first of all.
+            Err(refused @ BodyError::Invalid { .. }) => {
+                well_formed(text)?;
+                return Err(refused);
+            }
+            read => read?,
+        };
         if came_late {
             sink.restart();
             self.wrapper(text, bounds, &mut defaults, sink)?;
@@ -126,8 +137,6 @@ impl Decoder {
         const TELEMETRY: &str = "telemetry";
         let mut cursor = Cursor::new(text);
         if cursor.starts()? != Starts::Object {
-            cursor.skip_value(0)?;
-            cursor.end()?;
             return Err(invalid("$", "must be an object with the array telemetry"));
         }
         cursor.expect(b'{', "expected an object")?;
@@ -245,6 +254,12 @@ impl Decoder {
         }
         Ok(found)
     }
+}
+
+fn well_formed(text: &str) -> Result<(), Malformed> {
+    let mut cursor = Cursor::new(text);
+    cursor.skip_value(0)?;
+    cursor.end()
 }
 
 /// Whether any point lacked its own time or duration while there was no default for it.
