@@ -61,6 +61,7 @@ pub trait Partitions: Send + Sync + 'static {
 
     /// These partitions are ours no longer. When this returns, nothing commits for them any more. Until then
     /// offsets can be committed, unless the partitions are lost: the group has gone on without this member.
+    /// At the end it may be told again of partitions that are gone already.
     fn revoked(&self, partitions: &[TopicPartition], lost: bool);
 
     /// Takes a record, or gives it back when its partition's queue is full; then the partition is paused
@@ -363,7 +364,10 @@ impl ConsumerContext for Context {
                 info!(partitions = list.count(), lost, "partitions revoked");
                 self.revocations.fetch_add(1, Ordering::Relaxed);
                 self.partitions.revoked(&partitions_of(list), lost);
-                consumer.unassign().map_err(ConsumeError::from)
+                // A pause outlives the assignment in librdkafka: the partition would stand still should it come
+                // back to this member.
+                let resumed = consumer.resume(list);
+                consumer.unassign().and(resumed).map_err(ConsumeError::from)
             }
         };
         if let Err(cause) = outcome {

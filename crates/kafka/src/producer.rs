@@ -61,6 +61,9 @@ impl Producer {
         config.set("queue.buffering.max.messages", "1000000");
         config.set("linger.ms", settings.linger_ms.to_string());
         config.set("compression.codec", &settings.compression);
+        // An idle producer keeps its connections too: health would otherwise stay down after a broker's restart
+        // until something is appended, which nobody does while health is down.
+        config.set("enable.sparse.connections", "false");
         config.set("statistics.interval.ms", "1000");
         let health = Arc::new(Health::new());
         let context = Context { health: Arc::clone(&health) };
