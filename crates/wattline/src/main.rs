@@ -34,8 +34,9 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let config = config::read(arguments.config.as_deref())?;
     if let Some(step) = config::fail_at() {
-        wattline_failpoint::arm(&step)
-            .map_err(|_| anyhow::anyhow!("WATTLINE_TEST_FAIL_AT must be STEP or STEP:PASSES"))?;
+        wattline_failpoint::arm(&step).map_err(|_| {
+            anyhow::anyhow!("WATTLINE_TEST_FAIL_AT must be STEP, STEP:PASSES or STEP:PASSES:stop")
+        })?;
     }
     wattline_runtime::init_logs(config.log.format, &config.log.level)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
