@@ -1,51 +1,77 @@
-//! What the audit asks: which points of a partition a reader sees.
+//! What the audit asks: which points and which derived intervals of a partition a reader sees, and
+//! what was rejected. Rows are handed over as they come, in no order.
 
-use clickhouse::query::RowCursor;
+use std::ops::RangeInclusive;
+
+use clickhouse::RowRead;
+use clickhouse::query::Query;
+use serde::Deserialize;
 
 use crate::client::ClickHouse;
 use crate::error::ClickHouseError;
-use crate::table::Table;
+use crate::neighbours::Thousandths;
 
-/// The place of a point in its Kafka partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, clickhouse::Row, serde::Deserialize)]
+/// A place in a Kafka partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, clickhouse::Row, Deserialize)]
 pub struct Position {
     pub offset: i64,
     pub index: i32,
 }
 
-/// Positions of a partition in order, read as they are asked for.
-pub struct Positions {
-    cursor: RowCursor<Position>,
-    clickhouse: ClickHouse,
+/// What tells a point apart, and where it stands in Kafka.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clickhouse::Row, Deserialize)]
+pub struct StoredPoint<'a> {
+    pub client_id: &'a str,
+    pub device_id: &'a str,
+    /// The time of a reading, the end of an interval.
+    pub time_ms: i64,
+    /// False for an interval.
+    pub in_chain: bool,
+    pub offset: i64,
+    pub index: i32,
 }
 
-impl ClickHouse {
-    /// The positions of the rows that a reader sees (under FINAL) of a partition, in order of
-    /// offset and index. In `intervals` a late reading stands at two rows, so a position may repeat.
-    pub fn positions(&self, table: Table, topic: &str, partition: i32) -> Result<Positions, ClickHouseError> {
-        let query = self
-            .client
-            .query(&format!(
-                "SELECT _offset AS offset, _index AS index FROM {table} FINAL \
-                 WHERE _topic = ? AND _partition = ? ORDER BY offset, index"
-            ))
-            .bind(topic)
-            .bind(partition)
-            .with_setting("do_not_merge_across_partitions_select_final", ONE_MONTH_A_KEY);
-        let cursor = query.fetch().map_err(|error| ClickHouseError::classify("audit", error))?;
-        Ok(Positions { cursor, clickhouse: self.clone() })
+/// An interval that was derived from two readings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clickhouse::Row, Deserialize)]
+pub struct StoredInterval<'a> {
+    pub client_id: &'a str,
+    pub device_id: &'a str,
+    pub start_ms: i64,
+    pub end_ms: i64,
+    battery_total_energy_charge_wh: Option<Thousandths>,
+    battery_total_energy_discharge_wh: Option<Thousandths>,
+    home_total_energy_wh: Option<Thousandths>,
+    solar_total_energy_wh: Option<Thousandths>,
+    battery_total_energy_charge_quality: &'a str,
+    battery_total_energy_discharge_quality: &'a str,
+    home_total_energy_quality: &'a str,
+    solar_total_energy_quality: &'a str,
+    pub gap: bool,
+    /// Of the younger reading.
+    pub offset: i64,
+    pub index: i32,
+}
+
+impl<'a> StoredInterval<'a> {
+    /// Battery charge, battery discharge, home, solar, in 0.001 Wh.
+    pub fn energies(&self) -> [Option<i64>; 4] {
+        [
+            self.battery_total_energy_charge_wh,
+            self.battery_total_energy_discharge_wh,
+            self.home_total_energy_wh,
+            self.solar_total_energy_wh,
+        ]
+        .map(|energy| energy.map(|thousandths| thousandths.0))
     }
 
-    /// How many rows of a partition a reader sees (under FINAL).
-    pub async fn count(&self, table: Table, topic: &str, partition: i32) -> Result<u64, ClickHouseError> {
-        let query = self
-            .client
-            .query(&format!("SELECT count() FROM {table} FINAL WHERE _topic = ? AND _partition = ?"))
-            .bind(topic)
-            .bind(partition)
-            .with_setting("do_not_merge_across_partitions_select_final", ONE_MONTH_A_KEY);
-        let counts: Vec<u64> = self.fetch_all("audit", query).await?;
-        Ok(counts.iter().sum())
+    /// In the order of the energies.
+    pub fn qualities(&self) -> [&'a str; 4] {
+        [
+            self.battery_total_energy_charge_quality,
+            self.battery_total_energy_discharge_quality,
+            self.home_total_energy_quality,
+            self.solar_total_energy_quality,
+        ]
     }
 }
 
@@ -53,20 +79,125 @@ impl ClickHouse {
 /// that rows of one key never lie in two months, and FINAL needs no merge across them.
 const ONE_MONTH_A_KEY: &str = "1";
 
-impl Positions {
-    /// The next positions, at most so many; empty at the end. The request timeout holds for each.
-    pub async fn next_chunk(&mut self, max: usize) -> Result<Vec<Position>, ClickHouseError> {
-        let cursor = &mut self.cursor;
-        let read = async {
-            let mut chunk = Vec::with_capacity(max.min(65_536));
-            while chunk.len() < max {
-                match cursor.next().await? {
-                    Some(position) => chunk.push(position),
-                    None => break,
+/// The request timeout holds for so many rows.
+const ROWS_PER_DEADLINE: usize = 65_536;
+
+/// What every question begins with; the conditions follow.
+const REPORTED: &str = "SELECT client_id, device_id, toUnixTimestamp64Milli(end_time) AS time_ms, \
+     false AS in_chain, _offset AS offset, _index AS index \
+     FROM intervals FINAL WHERE source = 'REPORTED' AND _topic = ? AND _partition = ?";
+const READINGS: &str = "SELECT client_id, device_id, toUnixTimestamp64Milli(timestamp) AS time_ms, \
+     in_chain, _offset AS offset, _index AS index \
+     FROM readings FINAL WHERE _topic = ? AND _partition = ?";
+const DERIVED: &str = "SELECT client_id, device_id, toUnixTimestamp64Milli(start_time) AS start_ms, \
+     toUnixTimestamp64Milli(end_time) AS end_ms, \
+     battery_total_energy_charge_wh, battery_total_energy_discharge_wh, \
+     home_total_energy_wh, solar_total_energy_wh, \
+     battery_total_energy_charge_quality, battery_total_energy_discharge_quality, \
+     home_total_energy_quality, solar_total_energy_quality, \
+     gap, _offset AS offset, _index AS index \
+     FROM intervals FINAL WHERE source = 'COUNTER' AND _topic = ? AND _partition = ?";
+const REJECTED: &str = "SELECT _offset AS offset, _index AS index \
+     FROM rejected FINAL WHERE _topic = ? AND _partition = ?";
+
+impl ClickHouse {
+    /// The reported intervals of a partition that a reader sees, at offsets of at least `from`.
+    pub async fn reported_intervals(
+        &self,
+        topic: &str,
+        partition: i32,
+        from: i64,
+        each: impl FnMut(StoredPoint<'_>),
+    ) -> Result<(), ClickHouseError> {
+        let query = self.seen(REPORTED, "_offset >= ?", topic, partition).bind(from);
+        self.stream::<StoredPoint<'_>>(query, each).await
+    }
+
+    /// The readings of a partition that a reader sees, at offsets of at least `from`.
+    pub async fn readings(
+        &self,
+        topic: &str,
+        partition: i32,
+        from: i64,
+        each: impl FnMut(StoredPoint<'_>),
+    ) -> Result<(), ClickHouseError> {
+        let query = self.seen(READINGS, "_offset >= ?", topic, partition).bind(from);
+        self.stream::<StoredPoint<'_>>(query, each).await
+    }
+
+    /// The readings with counters that a reader sees at offsets below `before`, within these times.
+    pub async fn older_readings(
+        &self,
+        topic: &str,
+        partition: i32,
+        before: i64,
+        times_ms: RangeInclusive<i64>,
+        each: impl FnMut(StoredPoint<'_>),
+    ) -> Result<(), ClickHouseError> {
+        const OLDER: &str = "_offset < ? AND in_chain \
+             AND timestamp BETWEEN fromUnixTimestamp64Milli(toInt64(?), 'UTC') \
+                               AND fromUnixTimestamp64Milli(toInt64(?), 'UTC')";
+        let query = self
+            .seen(READINGS, OLDER, topic, partition)
+            .bind(before)
+            .bind(times_ms.start())
+            .bind(times_ms.end());
+        self.stream::<StoredPoint<'_>>(query, each).await
+    }
+
+    /// The derived intervals of a partition that a reader sees, at offsets of at least `from`.
+    pub async fn derived_intervals(
+        &self,
+        topic: &str,
+        partition: i32,
+        from: i64,
+        each: impl FnMut(StoredInterval<'_>),
+    ) -> Result<(), ClickHouseError> {
+        let query = self.seen(DERIVED, "_offset >= ?", topic, partition).bind(from);
+        self.stream::<StoredInterval<'_>>(query, each).await
+    }
+
+    /// The positions of what was rejected of a partition, at offsets of at least `from`.
+    pub async fn rejected_positions(
+        &self,
+        topic: &str,
+        partition: i32,
+        from: i64,
+    ) -> Result<Vec<Position>, ClickHouseError> {
+        let query = self.seen(REJECTED, "_offset >= ?", topic, partition).bind(from);
+        let mut positions = Vec::new();
+        self.stream::<Position>(query, |position| positions.push(position)).await?;
+        Ok(positions)
+    }
+
+    /// Rows of a partition under FINAL; the values of the condition are still to be bound.
+    fn seen(&self, select: &str, condition: &str, topic: &str, partition: i32) -> Query {
+        self.client
+            .query(&format!("{select} AND {condition}"))
+            .bind(topic)
+            .bind(partition)
+            .with_setting("do_not_merge_across_partitions_select_final", ONE_MONTH_A_KEY)
+    }
+
+    async fn stream<T: RowRead>(
+        &self,
+        query: Query,
+        mut each: impl FnMut(T::Value<'_>),
+    ) -> Result<(), ClickHouseError> {
+        let mut cursor = query.fetch::<T>().map_err(|error| ClickHouseError::classify("audit", error))?;
+        loop {
+            let read = async {
+                for _ in 0..ROWS_PER_DEADLINE {
+                    match cursor.next().await? {
+                        Some(row) => each(row),
+                        None => return Ok(false),
+                    }
                 }
+                Ok(true)
+            };
+            if !self.answered("audit", read).await? {
+                return Ok(());
             }
-            Ok(chunk)
-        };
-        self.clickhouse.answered("audit", read).await
+        }
     }
 }

@@ -32,7 +32,7 @@ mod migrate;
 mod neighbours;
 mod table;
 
-pub use audit::{Position, Positions};
+pub use audit::{Position, StoredInterval, StoredPoint};
 pub use batch::RowId;
 pub use client::{ClickHouse, Settings};
 pub use error::ClickHouseError;

@@ -27,4 +27,4 @@ pub use folder::{Folder, StoredRange};
 pub use metrics::describe_metrics;
 pub use name::Kind;
 pub use part::{FinishedFile, PartFile};
-pub use read::{Position, positions};
+pub use read::{Position, StoredInterval, StoredPoint, derived_intervals, points};

@@ -11,7 +11,7 @@ use arrow_array::builder::{
 use arrow_array::types::{Int8Type, Int32Type};
 use arrow_array::{ArrayRef, Int32Array, Int64Array, RecordBatch, UInt64Array};
 use arrow_schema::{Field, Schema};
-use wattline_clickhouse_sink::{ClickHouse, Settings};
+use wattline_clickhouse_sink::{ClickHouse, Settings, Table};
 
 pub const TOPIC: &str = "wattline.counters";
 pub const T0: i64 = 1_795_000_000_000;
@@ -26,6 +26,10 @@ pub struct Database {
 impl Database {
     pub async fn ask(&self, sql: &str) -> Vec<String> {
         self.client.query(sql).fetch_all().await.expect(sql)
+    }
+    /// How many rows a reader sees.
+    pub async fn seen(&self, table: Table) -> String {
+        self.ask(&format!("SELECT toString(count()) FROM {table} FINAL")).await.concat()
     }
     pub async fn run(&self, sql: &str) {
         self.client.query(sql).execute().await.expect(sql);

@@ -1,11 +1,12 @@
 //! Against a real ClickHouse engine, at WATTLINE_TEST_CLICKHOUSE.
 
+mod audit;
 mod fixture;
 mod insert;
 mod neighbours;
 
 use fixture::{settings, with_database};
-use wattline_clickhouse_sink::{ClickHouse, MigrateError, Settings, Table};
+use wattline_clickhouse_sink::{ClickHouse, MigrateError, Settings};
 
 #[test]
 fn a_second_migration_applies_nothing_and_a_changed_one_is_refused() {
@@ -28,7 +29,7 @@ fn a_second_migration_applies_nothing_and_a_changed_one_is_refused() {
 fn failures_are_told_apart() {
     with_database("failures", |database| async move {
         database.run("DROP TABLE rejected").await;
-        let gone = database.sink.count(Table::Rejected, "t", 0).await.unwrap_err();
+        let gone = database.sink.rejected_positions("t", 0, 0).await.unwrap_err();
         assert_eq!((gone.kind(), gone.is_transient()), ("refused", false), "{gone}");
 
         // A port that nobody listens at.

@@ -171,6 +171,37 @@ impl Fleet {
     }
 }
 
+/// Intervals that end with these readings, every second of them reported; the first energy is not known.
+pub fn intervals(readings: &RecordBatch) -> RecordBatch {
+    let column = |name: &str| readings.column_by_name(name).unwrap().clone();
+    let rows = readings.num_rows();
+    let words = |word: &dyn Fn(usize) -> &'static str| -> ArrayRef {
+        let mut builder = StringDictionaryBuilder::<Int8Type>::new();
+        (0..rows).for_each(|row| builder.append_value(word(row)));
+        Arc::new(builder.finish())
+    };
+    let charge = column("battery_total_energy_charge_wh");
+    RecordBatch::try_from_iter([
+        ("client_id", column("client_id")),
+        ("device_id", column("device_id")),
+        ("source", words(&|row| if row % 2 == 0 { "COUNTER" } else { "REPORTED" })),
+        ("start_time", column("timestamp")),
+        ("end_time", column("timestamp")),
+        ("battery_total_energy_charge_wh", arrow_array::new_null_array(charge.data_type(), rows)),
+        ("battery_total_energy_discharge_wh", column("battery_total_energy_discharge_wh")),
+        ("home_total_energy_wh", column("home_total_energy_wh")),
+        ("solar_total_energy_wh", column("solar_total_energy_wh")),
+        ("battery_total_energy_charge_quality", words(&|_| "JUMP")),
+        ("battery_total_energy_discharge_quality", words(&|_| "VALID")),
+        ("home_total_energy_quality", words(&|_| "VALID")),
+        ("solar_total_energy_quality", words(&|_| "VALID")),
+        ("gap", column("in_chain")),
+        ("_offset", column("_offset")),
+        ("_index", column("_index")),
+    ])
+    .unwrap()
+}
+
 /// All rows of a file.
 pub fn read(path: &Path) -> RecordBatch {
     let reader =

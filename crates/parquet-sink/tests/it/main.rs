@@ -7,7 +7,7 @@ use std::path::Path;
 
 use fixture::{Fleet, day};
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use wattline_parquet_sink::{Folder, Kind, PartFile, Position, positions};
+use wattline_parquet_sink::{Folder, Kind, PartFile, Position, derived_intervals, points};
 
 const TOPIC: &str = "wattline.counters";
 
@@ -55,9 +55,15 @@ fn a_file_appears_whole_under_the_name_of_its_range() {
     assert_eq!(folder.ranges(TOPIC, 2, Kind::Readings).unwrap(), []);
     assert_eq!(folder.ranges(TOPIC, 3, Kind::Intervals).unwrap(), []);
 
-    let expected: Vec<Position> =
-        (0..200).map(|n| Position { offset: 1_000 + n / 50, index: (n % 50) as i32 }).collect();
-    assert_eq!(positions(&finished.path).unwrap(), expected);
+    let mut found = Vec::new();
+    points(&finished.path, Kind::Readings, |point| {
+        assert!(point.client_id == "demo" && point.device_id.starts_with("bat-0000") && point.in_chain);
+        found.push((point.time_ms, point.position));
+    })
+    .unwrap();
+    let position = |n| Position { offset: 1_000 + n / 50, index: (n % 50) as i32 };
+    let expected: Vec<_> = (0..200).map(|n| (1_795_000_000_000 + n / 50 * 300_000, position(n))).collect();
+    assert_eq!(found, expected);
     assert_eq!(fixture::read(&finished.path), fixture::whole(&Fleet::new(50).take(4)));
 
     let file = SerializedFileReader::new(fs::File::open(&finished.path).unwrap()).unwrap();
@@ -73,6 +79,31 @@ fn a_file_appears_whole_under_the_name_of_its_range() {
     expect_test::expect![[r#"
         [("wattline.format", "1"), ("wattline.kind", "readings"), ("wattline.topic", "wattline.counters"), ("wattline.partition", "3"), ("wattline.first_offset", "1000"), ("wattline.last_offset", "1003")]
     "#]].assert_eq(&format!("{metadata:?}\n"));
+}
+
+#[test]
+fn derived_intervals_are_read_back() {
+    let root = tempfile::tempdir().unwrap();
+    let batch = fixture::intervals(&Fleet::new(50).batch());
+    let mut part = Folder::new(root.path()).open(Kind::Intervals, TOPIC, 3, 1_000, batch.schema()).unwrap();
+    part.append(&batch).unwrap();
+    let path = part.finish(1_000, day()).unwrap().path;
+
+    let mut found = Vec::new();
+    derived_intervals(&path, |interval| {
+        assert!(interval.client_id == "demo" && interval.device_id.starts_with("bat-0000") && interval.gap);
+        assert_eq!((interval.start_ms, interval.end_ms), (1_795_000_000_000, 1_795_000_000_000));
+        assert_eq!(interval.qualities, ["JUMP", "VALID", "VALID", "VALID"]);
+        assert!(interval.energies[0].is_none() && interval.energies[1].is_some(), "{interval:?}");
+        found.push(interval.position);
+    })
+    .unwrap();
+    // Those of odd places were reported.
+    let at = |index| Position { offset: 1_000, index };
+    assert_eq!(found, (0..50).step_by(2).map(at).collect::<Vec<_>>());
+    let mut found = Vec::new();
+    points(&path, Kind::Intervals, |point| found.push((point.in_chain, point.position))).unwrap();
+    assert_eq!(found, (1..50).step_by(2).map(|index| (false, at(index))).collect::<Vec<_>>());
 }
 
 #[test]
@@ -163,7 +194,7 @@ fn failures_of_the_disk_are_told_apart() {
     let Err(error) = folder.open(Kind::Readings, TOPIC, 3, 0, fleet.schema()) else { panic!("opened") };
     assert_eq!(error.kind(), "io", "{error}");
     // A file that is not Parquet.
-    let error = positions(&root.path().join(".tmp")).unwrap_err();
+    let error = points(&root.path().join(".tmp"), Kind::Readings, |_| {}).unwrap_err();
     assert_eq!(error.kind(), "format", "{error}");
 }
 
