@@ -103,7 +103,7 @@ CREATE TABLE IF NOT EXISTS rejected (
     _partition Int32 CODEC(Delta, ZSTD(1)) COMMENT 'Kafka partition of the point.',
     _offset Int64 CODEC(Delta, ZSTD(1)) COMMENT 'Kafka offset of the record that holds the point.',
     _index Int32 CODEC(ZSTD(1)) COMMENT 'Place of the point in its record, from 0.',
-    _version UInt64 CODEC(Delta, ZSTD(1)) COMMENT '_offset * 1024 + _index. The row with the highest version of a key is the right one.',
+    _version UInt64 CODEC(Delta, ZSTD(1)) COMMENT '_offset * 1024 + _index of the point that caused it: the point itself, or the one that displaced it.',
     INDEX position_partition _partition TYPE minmax GRANULARITY 1,
     INDEX position_offset _offset TYPE minmax GRANULARITY 1
 )

@@ -72,6 +72,24 @@ pub struct StoredReading {
     pub index: i32,
 }
 
+/// A reading that is among the rejected, as the record of its own that it is kept as.
+#[derive(Clone, Debug, PartialEq, Eq, clickhouse::Row, Deserialize)]
+pub struct DisplacedReading {
+    pub offset: i64,
+    pub index: i32,
+    #[serde(with = "bytes_of_string")]
+    pub record: Vec<u8>,
+}
+
+/// A `String` column holds any bytes.
+mod bytes_of_string {
+    use serde::{Deserialize as _, Deserializer};
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        Ok(<&[u8]>::deserialize(deserializer)?.to_vec())
+    }
+}
+
 impl StoredReading {
     fn device(&self) -> Device<'_> {
         (&self.client_id, &self.device_id)
@@ -98,8 +116,7 @@ impl ClickHouse {
     /// Not under FINAL: rows at later offsets may lie there from an attempt that was cut short, and
     /// the answer must depend on nothing but the log before the batch. One thing such an attempt can
     /// do: when it stored a larger reading of the same time, a merge may have taken the smaller one.
-    /// The intervals are the same either way, but the rejection of the smaller is then not derived
-    /// again, which is why a batch's rejected rows are to be inserted before its readings.
+    /// [`ClickHouse::displaced`] finds those, as long as rejected rows are inserted before readings.
     pub async fn neighbours(
         &self,
         topic: &str,
@@ -125,6 +142,29 @@ impl ClickHouse {
         found.dedup_by(|next, kept| next.device() == kept.device() && next.timestamp_ms == kept.timestamp_ms);
         metrics::looked_up(devices.len(), started.elapsed());
         Ok(found)
+    }
+
+    /// The readings at `_offset < first` that a record at `first` or later displaced: they were part of
+    /// their chains before `first`, and are among the rejected now. For a batch that is written again.
+    pub async fn displaced(
+        &self,
+        topic: &str,
+        partition: i32,
+        first: i64,
+    ) -> Result<Vec<DisplacedReading>, ClickHouseError> {
+        let first_version = wattline_model::Position { offset: first, index: 0 }.version();
+        let query = self
+            .client
+            .query(
+                "SELECT _offset AS offset, _index AS index, record FROM rejected \
+                 WHERE _topic = ? AND _partition = ? AND _offset < ? AND _version >= ? AND reason = ?",
+            )
+            .bind(topic)
+            .bind(partition)
+            .bind(first)
+            .bind(first_version)
+            .bind(wattline_model::RejectReason::EqualTimestampConflict.name());
+        self.fetch_all("look up displaced readings", query).await
     }
 
     /// Looks near the times of all devices first, and only for the devices that have nothing near

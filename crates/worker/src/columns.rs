@@ -192,12 +192,13 @@ impl Place {
         }
     }
 
-    fn push(&mut self, position: Position) {
+    /// `cause` is the point that gave the row; it is the row's own but for what is displaced by another.
+    fn push(&mut self, position: Position, cause: Position) {
         self.topics.append_value(&*self.topic);
         self.partitions.append_value(self.partition);
         self.offsets.append_value(position.offset);
         self.indexes.append_value(position.index);
-        self.versions.append_value(position.version());
+        self.versions.append_value(cause.version());
     }
 
     fn finish(&mut self, columns: &mut Vec<ArrayRef>) {
@@ -266,7 +267,7 @@ impl Intervals {
         }
         self.gap.append_value(row.interval.gap);
         self.state.push(row.end, row.received_at_ms);
-        self.place.push(row.position);
+        self.place.push(row.position, row.position);
     }
 
     fn finish(mut self) -> Result<Option<RecordBatch>, ArrowError> {
@@ -336,7 +337,7 @@ impl Readings {
         }
         self.modulus.append_option((limits.modulus_mwh > 0).then_some(i128::from(limits.modulus_mwh)));
         self.state.push(point, received_at_ms);
-        self.place.push(position);
+        self.place.push(position, position);
     }
 
     fn finish(mut self) -> Result<Option<RecordBatch>, ArrowError> {
@@ -375,12 +376,19 @@ impl Rejected {
         }
     }
 
-    pub(crate) fn push(&mut self, reason: RejectReason, at_ms: i64, record: &[u8], position: Position) {
+    pub(crate) fn push(
+        &mut self,
+        reason: RejectReason,
+        at_ms: i64,
+        record: &[u8],
+        position: Position,
+        cause: Position,
+    ) {
         self.rows += 1;
         self.reason.append_value(reason.name());
         self.rejected_at.append_value(at_ms);
         self.record.append_value(record);
-        self.place.push(position);
+        self.place.push(position, cause);
     }
 
     fn finish(mut self) -> Result<Option<RecordBatch>, ArrowError> {

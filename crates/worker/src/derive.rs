@@ -4,10 +4,11 @@
 //! into batches, not on what happens to be remembered. Within a record the order of the points does not
 //! matter either.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use wattline_clickhouse_sink::StoredReading;
+use wattline_clickhouse_sink::{DisplacedReading, StoredReading};
 use wattline_counters::{Chain, Inserted, LastReadings, Link, Reading, pair};
 use wattline_model::{
     Interval, Kind, Limits, Mode, Point, Position, Quality, Quantities, Quantity, RejectReason, Source,
@@ -39,6 +40,14 @@ pub(crate) struct Wanted<'a> {
     pub device_id: &'a str,
     pub min_ms: i64,
     pub max_ms: i64,
+}
+
+/// What ClickHouse knows of the chains of a batch, at positions before it.
+#[derive(Default)]
+pub(crate) struct LookedUp {
+    pub stored: Vec<StoredReading>,
+    /// For a batch that was written before, in part: readings that it may have displaced then.
+    pub displaced: Vec<DisplacedReading>,
 }
 
 /// How many points of a batch went which way.
@@ -110,7 +119,7 @@ impl Deriver {
         &mut self,
         batch: &[Input<'_>],
         wanted: &[Wanted<'_>],
-        looked_up: Vec<StoredReading>,
+        looked_up: LookedUp,
     ) -> Result<(Rows, Counts), arrow_schema::ArrowError> {
         let mut out = Output {
             intervals: Intervals::new(&self.topic, self.partition),
@@ -118,7 +127,8 @@ impl Deriver {
             rejected: Rejected::new(&self.topic, self.partition),
             counts: Counts::default(),
         };
-        let stored: Vec<Stored> = looked_up.into_iter().map(Stored::from).collect();
+        let displaced = looked_up.displaced.iter().filter_map(Stored::of_displaced);
+        let stored: Vec<Stored> = looked_up.stored.into_iter().map(Stored::from).chain(displaced).collect();
         let mut chains = self.chains(wanted, &stored);
         for input in batch {
             match &input.record {
@@ -138,10 +148,17 @@ impl Deriver {
             known.insert(self.key(device.client_id, device.device_id), Vec::new());
         }
         for (at, reading) in stored.iter().enumerate() {
-            let links = known.entry(self.key(&reading.client_id, &reading.point.device_id)).or_default();
-            if let Some(link) = link(&reading.point, reading.position, Row::Stored(at)) {
+            // What was displaced is looked up for the whole partition; the devices that are not wanted are left.
+            let links = known.get_mut(&self.key(&reading.client_id, &reading.point.device_id));
+            let link = link(&reading.point, reading.position, Row::Stored(at));
+            if let (Some(links), Some(link)) = (links, link) {
                 links.push(link);
             }
+        }
+        // Of several readings at one time the larger one is the chain's.
+        for links in known.values_mut() {
+            links.sort_unstable_by_key(|link| (link.reading.time_ms, Reverse(link.reading.counters)));
+            links.dedup_by_key(|link| link.reading.time_ms);
         }
         let mut chains = HashMap::with_capacity(known.len());
         for device in wanted {
@@ -181,7 +198,7 @@ impl Deriver {
                     continue;
                 }
                 Inserted::Refused => {
-                    out.conflict(header, point, position);
+                    out.conflict(header, point, position, position);
                     continue;
                 }
                 Inserted::New => {}
@@ -189,7 +206,7 @@ impl Deriver {
                     // The loser is a row of its own: a reading that is only remembered is younger than
                     // everything it is compared with, or it would have been looked up.
                     if let Some((header, loser_point)) = row(loser.payload.row, batch, stored) {
-                        out.conflict(&header, loser_point, loser.payload.position);
+                        out.conflict(&header, loser_point, loser.payload.position, position);
                     }
                 }
             }
@@ -354,16 +371,18 @@ impl Output {
             RecordError::Undecodable(_) => RejectReason::UndecodableRecord,
         };
         self.counts.rejected += 1;
-        self.rejected.push(reason, input.time_ms, input.bytes, Position { offset: input.offset, index: 0 });
+        let position = Position { offset: input.offset, index: 0 };
+        self.rejected.push(reason, input.time_ms, input.bytes, position, position);
     }
 
     /// The reading loses against another one at the same time; it is kept as a record of its own.
-    fn conflict(&mut self, header: &Header<'_>, point: &Point<'_>, position: Position) {
+    fn conflict(&mut self, header: &Header<'_>, point: &Point<'_>, position: Position, cause: Position) {
         let mut bytes = Vec::new();
         record::begin(&mut bytes, header);
         record::push(&mut bytes, Kind::BatteryCounter, point);
         self.counts.rejected += 1;
-        self.rejected.push(RejectReason::EqualTimestampConflict, header.received_at_ms, &bytes, position);
+        let reason = RejectReason::EqualTimestampConflict;
+        self.rejected.push(reason, header.received_at_ms, &bytes, position, cause);
     }
 }
 
@@ -373,6 +392,19 @@ struct Stored {
     received_at_ms: i64,
     position: Position,
     point: Point<'static>,
+}
+
+impl Stored {
+    /// The one point of the record that a displaced reading is kept as; we wrote it, so it can be read.
+    fn of_displaced(displaced: &DisplacedReading) -> Option<Self> {
+        let record = record::decode(&displaced.record).ok()?;
+        Some(Stored {
+            client_id: record.header.client_id.to_owned(),
+            received_at_ms: record.header.received_at_ms,
+            position: Position { offset: displaced.offset, index: displaced.index },
+            point: record.points.into_iter().next()?.into_owned(),
+        })
+    }
 }
 
 impl From<StoredReading> for Stored {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use jiff::civil::Date;
-use wattline_clickhouse_sink::{Around, ClickHouse, ClickHouseError, Range, StoredReading, Table};
+use wattline_clickhouse_sink::{
+    Around, ClickHouse, ClickHouseError, DisplacedReading, Range, StoredReading, Table,
+};
 use wattline_kafka::{CommitError, Committer, Producer, Record, TopicPartition};
 use wattline_parquet_sink::{Folder, Kind, ParquetSinkError, PartFile};
 
@@ -40,6 +42,13 @@ pub(crate) trait Tables: Send + Sync + 'static {
         before_offset: i64,
         devices: &[Around<'_>],
     ) -> impl Future<Output = Result<Vec<StoredReading>, ClickHouseError>> + Send;
+
+    fn displaced(
+        &self,
+        topic: &str,
+        partition: i32,
+        first: i64,
+    ) -> impl Future<Output = Result<Vec<DisplacedReading>, ClickHouseError>> + Send;
 }
 
 /// The files.
@@ -120,6 +129,15 @@ impl Tables for ClickHouse {
         devices: &[Around<'_>],
     ) -> Result<Vec<StoredReading>, ClickHouseError> {
         ClickHouse::neighbours(self, topic, partition, before_offset, devices).await
+    }
+
+    async fn displaced(
+        &self,
+        topic: &str,
+        partition: i32,
+        first: i64,
+    ) -> Result<Vec<DisplacedReading>, ClickHouseError> {
+        ClickHouse::displaced(self, topic, partition, first).await
     }
 }
 

@@ -13,13 +13,13 @@ use jiff::tz::Offset;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
-use wattline_clickhouse_sink::{Around, ClickHouseError, Range, StoredReading, Table};
+use wattline_clickhouse_sink::{Around, ClickHouseError, Range, Table};
 use wattline_failpoint as failpoint;
 use wattline_kafka::{CommitError, Delivery, TopicPartition};
 use wattline_parquet_sink::{Kind as FileKind, ParquetSinkError};
 
 use crate::columns::{INTERVALS, READINGS, Rows};
-use crate::derive::{Deriver, Input, Wanted};
+use crate::derive::{Deriver, Input, LookedUp, Wanted};
 use crate::progress::{ForeignMetadata, Progress, SinkProgress};
 use crate::settings::Settings;
 use crate::sinks::{Files, Offsets, RejectedTopic, Tables};
@@ -126,7 +126,9 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
                 Event::FlushDue => self.flush(None).await?,
                 Event::FilesDue => self.finish_files().await?,
                 Event::Stop => {
-                    self.flush(None).await?;
+                    if self.batch_may_end() {
+                        self.flush(None).await?;
+                    }
                     return self.finish_files().await;
                 }
             }
@@ -138,7 +140,8 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         records: &mut mpsc::UnboundedReceiver<Delivery>,
         stop: &mut watch::Receiver<bool>,
     ) -> Event {
-        let flush_at = self.batch.since.map(|since| since + self.settings.flush_after);
+        let flush_at =
+            self.batch.since.filter(|_| self.batch_may_end()).map(|since| since + self.settings.flush_after);
         let files_at = self
             .open
             .as_ref()
@@ -174,10 +177,20 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         self.batch.taken = Some(offset);
         self.batch.records.push(delivery);
         let is_whole = self.batch.cut.is_some_and(|cut| offset + 1 >= cut);
-        if is_whole || self.batch.bytes >= self.settings.flush_bytes_max {
+        let is_large = self.batch.bytes >= self.settings.flush_bytes_max;
+        if is_whole || (is_large && self.batch_may_end()) {
             self.flush(None).await?;
         }
         Ok(())
+    }
+
+    /// Whether the batch may end with what it has: a range that was announced for ClickHouse is written
+    /// again exactly as it was cut, or its redo would be another batch than the one that may be there.
+    fn batch_may_end(&self) -> bool {
+        let announced = self.progress.and_then(|progress| progress.clickhouse.announced);
+        let is_before =
+            self.batch.cut.is_some_and(|cut| Some(cut) == self.progress.map(|p| p.clickhouse.done));
+        is_before || announced.is_none_or(|end| self.batch.taken.is_some_and(|taken| taken >= end))
     }
 
     /// Writes the batch. `last` is where an announced range ends whose last records are gone from Kafka.
@@ -195,7 +208,11 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         let inputs: Vec<Input<'_>> =
             records.iter().map(|record| Input::new(record.offset, record.time_ms, &record.value)).collect();
         let wanted = self.deriver.wanted(&inputs);
-        let looked_up = self.look_up(&wanted, first_record.offset).await?;
+        // Rows of this batch may be in ClickHouse already, from the owner before.
+        let is_redo = self.progress.is_some_and(|progress| {
+            last < progress.clickhouse.done || progress.clickhouse.announced.is_some()
+        });
+        let looked_up = self.look_up(&wanted, first_record.offset, is_redo).await?;
         let (rows, counts) = self.deriver.rows(&inputs, &wanted, looked_up)?;
         if self.progress.is_some_and(|progress| last >= progress.clickhouse.done) {
             self.write_tables(&rows, last).await?;
@@ -214,9 +231,14 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         Ok(())
     }
 
-    async fn look_up(&mut self, wanted: &[Wanted<'_>], before: i64) -> Result<Vec<StoredReading>, TaskError> {
+    async fn look_up(
+        &mut self,
+        wanted: &[Wanted<'_>],
+        first: i64,
+        is_redo: bool,
+    ) -> Result<LookedUp, TaskError> {
         if wanted.is_empty() {
-            return Ok(Vec::new());
+            return Ok(LookedUp::default());
         }
         let around: Vec<Around<'_>> = wanted
             .iter()
@@ -227,10 +249,19 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
                 max_ms: wanted.max_ms,
             })
             .collect();
+        let TopicPartition { topic, partition } = &self.partition;
         let mut backoff = Backoff::new(&self.settings);
         loop {
-            let TopicPartition { topic, partition } = &self.partition;
-            match self.tables.neighbours(topic, *partition, before, &around).await {
+            let found = async {
+                // In this order: a reading that a late zombie displaces in between is found twice, not never.
+                let stored = self.tables.neighbours(topic, *partition, first, &around).await?;
+                let displaced = match is_redo {
+                    true => self.tables.displaced(topic, *partition, first).await?,
+                    false => Vec::new(),
+                };
+                Ok(LookedUp { stored, displaced })
+            };
+            match found.await {
                 Ok(found) => {
                     self.shared.retrying.store(false, Ordering::Relaxed);
                     return Ok(found);
@@ -244,7 +275,11 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         let Some(progress) = &mut self.progress else { return Ok(()) };
         let first = progress.clickhouse.done;
         // An announced range may be there in part: whoever announced it did not say that it was done.
-        let announced = progress.clickhouse.announced.is_some_and(|end| end == last);
+        debug_assert!(
+            progress.clickhouse.announced.is_none_or(|end| end == last),
+            "a range is cut as announced"
+        );
+        let announced = progress.clickhouse.announced.is_some();
         if !announced {
             progress.clickhouse.announced = Some(last);
             self.commit().await?;

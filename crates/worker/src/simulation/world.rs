@@ -12,8 +12,11 @@ use arrow_schema::{DataType, SchemaRef};
 use jiff::civil::Date;
 use tokio::sync::Notify;
 use tokio::time::sleep;
-use wattline_clickhouse_sink::{Around, ClickHouseError, Range, Source, StoredReading, Table, Thousandths};
+use wattline_clickhouse_sink::{
+    Around, ClickHouseError, DisplacedReading, Range, Source, StoredReading, Table, Thousandths,
+};
 use wattline_kafka::CommitError;
+use wattline_model::Position;
 use wattline_parquet_sink::{Kind as FileKind, ParquetSinkError};
 
 use crate::sinks::{Files, Offsets, RejectedTopic, Tables};
@@ -57,6 +60,8 @@ pub(super) struct Row {
     pub time_ms: i64,
     pub text: String,
     reading: Option<Box<StoredReadingRow>>,
+    /// The bytes of a rejected record.
+    record: Vec<u8>,
 }
 
 /// What a look-up gives back, in an order that can be compared.
@@ -341,6 +346,20 @@ impl Tables for SimTables {
         }
         Ok(found)
     }
+
+    async fn displaced(&self, _: &str, _: i32, first: i64) -> Result<Vec<DisplacedReading>, ClickHouseError> {
+        self.0.step().await;
+        let mut world = self.0.world.lock();
+        if world.fails(12) {
+            return Err(unreachable());
+        }
+        let rejected = world.tables.get(Table::Rejected.name()).into_iter().flatten();
+        let since = Position { offset: first, index: 0 }.version();
+        Ok(rejected
+            .filter(|row| row.offset < first && row.version >= since && row.text.contains("CONFLICT"))
+            .map(|row| DisplacedReading { offset: row.offset, index: row.index, record: row.record.clone() })
+            .collect())
+    }
 }
 
 pub(super) struct SimFiles(pub Actor);
@@ -436,6 +455,9 @@ pub(super) fn rows_of(table: Table, batch: &RecordBatch) -> Vec<Row> {
                 .map_or(0, |name| column(batch, name).as_primitive::<TimestampMillisecondType>().value(at)),
             text: content(batch, at),
             reading: (table == Table::Readings).then(|| reading(batch, at)).flatten(),
+            record: batch
+                .column_by_name("record")
+                .map_or(Vec::new(), |records| records.as_binary::<i32>().value(at).to_vec()),
         })
         .collect()
 }
