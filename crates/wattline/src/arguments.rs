@@ -21,6 +21,14 @@ pub enum Command {
     Worker,
     /// Create or update what the other commands need: Kafka topics, ClickHouse tables, the directory.
     Migrate,
+    /// Compare what Kafka has with what is in ClickHouse and in Parquet; exit 1 where they differ.
+    Audit {
+        #[arg(long)]
+        json: bool,
+        /// Demand everything up to the end of each partition, not only what the workers say they stored.
+        #[arg(long)]
+        complete: bool,
+    },
     /// Tokens of clients.
     Token {
         #[command(subcommand)]

@@ -3,6 +3,7 @@
 //! The environment is read here and nowhere else.
 
 mod arguments;
+mod audit;
 mod config;
 mod gateway;
 mod manage;
@@ -54,6 +55,7 @@ async fn command(command: Command, config: Config) -> anyhow::Result<ExitCode> {
         Command::Gateway => gateway::run(config).await?,
         Command::Worker => worker::run(config).await?,
         Command::Migrate => migrate::run(config).await?,
+        Command::Audit { json, complete } => return audit::run(config, json, complete).await,
         Command::Token { command } => manage::token(config, command).await?,
         Command::Devices { command } => manage::devices(config, command).await?,
     }

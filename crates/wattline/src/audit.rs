@@ -1,0 +1,27 @@
+use std::io::{Write as _, stdout};
+use std::process::ExitCode;
+
+use wattline_audit::Settings;
+use wattline_clickhouse_sink::ClickHouse;
+use wattline_parquet_sink::Folder;
+
+use crate::config::Config;
+
+/// Prints what the audit found, and says by the exit code whether all is exact.
+pub async fn run(config: Config, as_json: bool, complete: bool) -> anyhow::Result<ExitCode> {
+    let settings = Settings {
+        kafka: config.kafka.connection()?,
+        group: config.worker.group.clone(),
+        topic_intervals: config.kafka.topic_intervals.clone(),
+        topic_counters: config.kafka.topic_counters.clone(),
+        complete,
+    };
+    let clickhouse = ClickHouse::new(config.clickhouse.settings()?);
+    let report = wattline_audit::audit(&settings, &clickhouse, &Folder::new(&config.parquet.dir)).await?;
+    if as_json {
+        writeln!(stdout(), "{}", serde_json::to_string(&report)?)?;
+    } else {
+        writeln!(stdout(), "{report}")?;
+    }
+    Ok(if report.exact { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
