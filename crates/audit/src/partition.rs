@@ -161,9 +161,11 @@ impl Audit<'_> {
 
     /// All that Kafka has, as far as it reaches by now.
     async fn log(&self, mut devices: Devices) -> anyhow::Result<(Log, Devices)> {
-        let (reader, topic, partition) = (Arc::clone(self.reader), self.topic.to_owned(), self.partition);
+        let (kafka, topic, partition) = (self.settings.kafka.clone(), self.topic.to_owned(), self.partition);
         let mut log = LogBuilder::new(self.kind);
         blocking(move || {
+            // Behind the last fetch of a reader the next question waits for half a second: a reader each.
+            let reader = Reader::new(&kafka)?;
             let (low, high) = reader.watermarks(&topic, partition)?;
             reader.read(&topic, partition, low, high, |offset, _, bytes| {
                 log.record(offset, bytes, &mut devices);
