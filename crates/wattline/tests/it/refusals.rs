@@ -45,6 +45,9 @@ const ACCEPT: (&str, &str) = ("accept", "application/json");
 const ACCEPT_ENCODING: (&str, &str) = ("accept-encoding", "gzip, zstd, identity");
 const CLOSE: (&str, &str) = ("connection", "close");
 
+/// A request, and the status, the code and the headers of its answer.
+type Case = (Request, u16, &'static str, Vec<(&'static str, &'static str)>);
+
 #[test]
 fn the_cheap_checks_come_first_and_each_has_its_answer() {
     let site = Site::new("refusals");
@@ -60,7 +63,7 @@ fn the_cheap_checks_come_first_and_each_has_its_answer() {
     typo.push(if last == 'a' { 'b' } else { 'a' });
 
     // The later a check, the more of the earlier ones the request passes; what comes after it is wrong too.
-    let cases: Vec<(Request, u16, &str, Vec<(&str, &str)>)> = vec![
+    let cases: Vec<Case> = vec![
         (plain("POST", "/v1/telemetry/TOASTER"), 404, "NOT_FOUND", vec![]),
         (plain("GET", "/"), 404, "NOT_FOUND", vec![]),
         (plain("POST", "/v1/telemetry/BATTERY/"), 404, "NOT_FOUND", vec![]),

@@ -15,6 +15,9 @@ use crate::http;
 use crate::points::table_time;
 use crate::site::{Site, files_below};
 
+/// Of the rows that one sink lacks.
+const ROWS_SHOWN: usize = 2;
+
 /// A row by the names of its columns; none is null.
 pub type Row = BTreeMap<String, Option<String>>;
 
@@ -111,8 +114,10 @@ impl Site {
         }
         let wanted: Vec<&str> = wanted.into_iter().collect();
         let list = if wanted.is_empty() { "*".to_owned() } else { wanted.join(", ") };
-        let mut seen = self.query(&format!("SELECT {list} FROM {} FINAL", table.name()));
-        seen.sort();
+        let seen = self.query(&format!("SELECT {list} FROM {} FINAL", table.name()));
+        let rows = seen.len();
+        let seen: BTreeSet<Row> = seen.into_iter().collect();
+        assert_eq!(seen.len(), rows, "a reader of ClickHouse sees a row twice");
 
         let mut latest = BTreeMap::<Vec<String>, Row>::new();
         let mut versions = BTreeSet::new();
@@ -128,17 +133,19 @@ impl Site {
                 latest.insert(key, row);
             }
         }
-        let mut latest: Vec<Row> = latest.into_values().collect();
-        latest.sort();
-        if seen != latest {
-            let differs = seen.iter().zip(&latest).find(|(seen, latest)| seen != latest);
-            panic!(
-                "{} rows in ClickHouse, {} in Parquet; the first that differ: {differs:#?}",
-                seen.len(),
-                latest.len()
-            );
-        }
-        seen
+        let latest: BTreeSet<Row> = latest.into_values().collect();
+        let only = |these: &BTreeSet<Row>, those: &BTreeSet<Row>| -> Vec<Row> {
+            these.difference(those).take(ROWS_SHOWN).cloned().collect()
+        };
+        assert!(
+            seen == latest,
+            "{} rows in ClickHouse and {} in Parquet; only in ClickHouse: {:#?}; only in Parquet: {:#?}",
+            seen.len(),
+            latest.len(),
+            only(&seen, &latest),
+            only(&latest, &seen)
+        );
+        seen.into_iter().collect()
     }
 }
 
