@@ -1,4 +1,4 @@
-//! The development commands: `demo`, `test`, `ci`, `up`, `down`.
+//! The development commands: `demo`, `test`, `fault`, `chaos`, `ci`, `up`, `down`.
 //!
 //! It owns the services of this machine (a Kafka broker, a ClickHouse engine), their cache and data
 //! under `target/local/`, and the life of every process it starts. It must not know the code of
@@ -11,7 +11,9 @@
 )]
 
 mod cargo;
+mod chaos;
 mod demo;
+mod fault;
 mod http;
 mod paths;
 mod prerequisites;
@@ -40,6 +42,10 @@ enum Command {
     Demo(demo::Options),
     /// Start the services and run the tests of the workspace.
     Test(test::Options),
+    /// Cause a fault on the real services, under load, and count every point.
+    Fault(fault::Options),
+    /// Cause random faults on the real services, under load, and count every point.
+    Chaos(chaos::Options),
     /// What CI runs: format, lints, licences where cargo-deny is installed, and the tests.
     Ci,
     /// Start Kafka and ClickHouse alone, for work by hand.
@@ -55,6 +61,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Demo(options) => demo::run(&options),
         Command::Test(options) => test::test(&options),
+        Command::Fault(options) => fault::run(&options),
+        Command::Chaos(options) => chaos::run(&options),
         Command::Ci => test::ci(),
         Command::Up => up::up(),
         Command::Down => up::down(),

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -107,14 +108,13 @@ impl Service {
     /// a Ctrl-C at the terminal is not theirs. Its output goes to the log file.
     pub fn start(name: &str, command: &mut Command, log: PathBuf) -> anyhow::Result<Service> {
         let file = File::create(&log).with_context(|| format!("creating {}", log.display()))?;
-        command.stdout(file.try_clone()?).stderr(file);
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         Self::start_attached(name, command, log)
     }
 
-    /// The same, with the output where the command says.
+    /// The same, with input and output where the command says.
     pub fn start_attached(name: &str, command: &mut Command, log: PathBuf) -> anyhow::Result<Service> {
         let child = command
-            .stdin(Stdio::null())
             .process_group(0)
             .spawn()
             .with_context(|| format!("starting {name}: `{}`", shown(command)))?;
@@ -147,16 +147,28 @@ impl Service {
         wait_for(&format!("the end of {name}"), deadline, || Ok(child.try_wait()?))
     }
 
+    /// Sends a signal to the process and its children.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(group) = Pid::from_raw(self.pid) {
+            // It may end by itself between a question and the signal.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+
+    /// Whether it stands still after a SIGSTOP.
+    pub fn is_stopped(&self) -> bool {
+        stat(self.pid).is_some_and(|(state, started)| started == self.started_ticks && state == "T")
+    }
+
     /// SIGTERM, and SIGKILL where that is not enough.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         for (signal, grace) in [(Signal::TERM, STOP_GRACE), (Signal::KILL, KILL_GRACE)] {
             if !self.is_alive() {
                 return Ok(());
             }
-            if let Some(group) = Pid::from_raw(self.pid) {
-                // It may end by itself between the question and the signal.
-                let _ = kill_process_group(group, signal);
-            }
+            self.signal(signal);
+            // One that stands still hears nothing else.
+            self.signal(Signal::CONT);
             if wait_for("", grace, || Ok((!self.is_alive()).then_some(()))).is_ok() {
                 return Ok(());
             }
@@ -182,16 +194,22 @@ pub fn log_tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
-/// Free ports of 127.0.0.1, different from each other. Another program may take one before it is used;
-/// the service then fails to start and says so.
+/// Free ports of 127.0.0.1, different from each other and from those given out before. They lie below the
+/// range that the kernel takes the ports of outgoing connections from, so that a service that is killed finds
+/// its port free when it comes back. Another program may take one before it is used; the service then fails
+/// to start and says so.
 pub fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
-    let mut held = Vec::with_capacity(N);
-    for _ in 0..N {
-        held.push(std::net::TcpListener::bind(("127.0.0.1", 0)).context("finding a free port")?);
-    }
+    const FIRST: u16 = 15_000;
+    const COUNT: u16 = 16_000;
+    static GIVEN_OUT: AtomicU16 = AtomicU16::new(0);
+    // Commands that run at the same time begin in different places.
+    let begin = (std::process::id() * 61 % u32::from(COUNT)) as u16;
     let mut ports = [0; N];
-    for (port, listener) in ports.iter_mut().zip(&held) {
-        *port = listener.local_addr()?.port();
+    for port in &mut ports {
+        *port = (0..COUNT)
+            .map(|_| FIRST + (begin + GIVEN_OUT.fetch_add(1, Relaxed)) % COUNT)
+            .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
+            .context("finding a free port")?;
     }
     Ok(ports)
 }

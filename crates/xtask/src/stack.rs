@@ -118,7 +118,16 @@ impl Stack {
         self.admit(Service::start(name, command, log)?)
     }
 
-    /// The same, with its output where the command says.
+    /// The same for a process that comes and goes: its log goes on.
+    pub fn start_again(&mut self, name: &str, command: &mut Command) -> anyhow::Result<&mut Service> {
+        let log = self.log(name);
+        let file = File::options().create(true).append(true).open(&log);
+        let file = file.with_context(|| format!("opening {}", log.display()))?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        self.start_attached(name, command)
+    }
+
+    /// The same, with its input and output where the command says.
     pub fn start_attached(&mut self, name: &str, command: &mut Command) -> anyhow::Result<&mut Service> {
         let log = self.log(name);
         self.admit(Service::start_attached(name, command, log)?)
@@ -133,6 +142,10 @@ impl Stack {
     /// An error with the end of the log when a service of the stack has ended.
     pub fn check(&mut self) -> anyhow::Result<()> {
         self.roster.services.iter_mut().try_for_each(Service::check)
+    }
+
+    pub fn service(&mut self, name: &str) -> Option<&mut Service> {
+        self.roster.services.iter_mut().find(|service| service.name == name)
     }
 
     pub fn services(&self) -> &[Service] {

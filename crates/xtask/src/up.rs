@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::services::{self, Data};
 use crate::stack::{self, Stack};
-use crate::{demo, paths, test};
+use crate::{chaos, demo, fault, paths, test};
 
 pub fn up() -> anyhow::Result<ExitCode> {
     let mut stack = Stack::open(folder()?)?;
@@ -51,7 +51,7 @@ pub fn up() -> anyhow::Result<ExitCode> {
 }
 
 pub fn down() -> anyhow::Result<ExitCode> {
-    for folder in [demo::folder()?, test::folder()?, folder()?] {
+    for folder in [demo::folder()?, test::folder()?, fault::folder()?, chaos::folder()?, folder()?] {
         if !stack::stop_left_behind(&folder)? {
             println!("A running command owns {}: end it with Ctrl-C", folder.display());
         }

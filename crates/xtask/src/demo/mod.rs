@@ -1,12 +1,12 @@
 //! `demo`: the whole of Wattline on this machine, from an empty folder to counted points.
 
-mod account;
+pub mod account;
 mod answers;
-mod site;
+pub mod site;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -27,7 +27,7 @@ const FLEET_SEED: &str = "7";
 const FLEET_GATEWAYS: &str = "16";
 /// A battery has a point every five minutes; the fleet begins a day ago and ends at the present.
 const POINTS_PER_DEVICE: u32 = 24 * 12;
-const CLIENT: &str = "demo";
+pub const CLIENT: &str = "demo";
 
 #[derive(Args)]
 pub struct Options {
@@ -116,7 +116,7 @@ fn set_up(
     options: &Options,
 ) -> anyhow::Result<Site> {
     println!("Setting up: topics, tables, a client with a token and {} devices …", options.devices);
-    let site = Site::new(stack, services, binaries)?;
+    let site = Site::new(stack, services, binaries, "")?;
     site.run(&["migrate"])?;
     site.create_token(CLIENT)?;
     let devices = stack.folder().join("devices.jsonl");
@@ -148,7 +148,7 @@ fn post(stack: &mut Stack, site: &Site, binaries: &Path, options: &Options) -> a
     let day = f64::from(options.devices) * f64::from(POINTS_PER_DEVICE);
     command.args(["--rate", &(day / f64::from(options.seconds.max(1))).to_string()]);
     let deadline = Duration::from_secs(options.seconds.into()) + FLEET_GRACE;
-    let status = stack.start_attached(NAME, &mut command)?.wait(deadline)?;
+    let status = stack.start_attached(NAME, command.stdin(Stdio::null()))?.wait(deadline)?;
     stack.forget(NAME)?;
     stack.check()?;
     if !status.success() {

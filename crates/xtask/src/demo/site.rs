@@ -28,8 +28,8 @@ pub struct Site {
 }
 
 impl Site {
-    /// Writes the configuration of a new, empty installation.
-    pub fn new(stack: &Stack, services: &Services, binaries: &Path) -> anyhow::Result<Site> {
+    /// Writes the configuration of a new, empty installation; `more` are further sections of it.
+    pub fn new(stack: &Stack, services: &Services, binaries: &Path, more: &str) -> anyhow::Result<Site> {
         let folder = stack.fresh_folder("wattline")?;
         let [gateway, gateway_operations, worker_operations] = free_ports()?;
         let configuration = format!(
@@ -54,7 +54,8 @@ url = "{clickhouse}"
 
 [parquet]
 dir = "{folder}/parquet"
-"#,
+
+{more}"#,
             kafka = services.kafka,
             clickhouse = services.clickhouse,
             folder = folder.display(),
@@ -76,6 +77,15 @@ dir = "{folder}/parquet"
         &self.gateway
     }
 
+    /// Metrics and readiness of a gateway and of a worker.
+    pub fn operations(&self) -> &[String; 2] {
+        &self.operations
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub fn token_file(&self) -> PathBuf {
         self.folder.join("token")
     }
@@ -84,7 +94,7 @@ dir = "{folder}/parquet"
         self.folder.join("wattline.toml")
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.arg("--config").arg(self.configuration()).args(arguments);
         command

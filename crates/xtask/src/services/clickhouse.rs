@@ -2,7 +2,7 @@
 //! `deploy/local/clickhouse/server.py`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{http, paths};
 const INSTALL_DEADLINE: Duration = Duration::from_secs(15 * 60);
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
-const SERVICE: &str = "clickhouse";
+pub const SERVICE: &str = "clickhouse";
 
 /// Installs the engine, unless the cache has it, and returns the interpreter to run it with.
 pub fn install() -> anyhow::Result<PathBuf> {
@@ -38,28 +38,53 @@ pub fn install() -> anyhow::Result<PathBuf> {
     Ok(python)
 }
 
+/// An engine that is ready to be started, any number of times, on the same data and port.
+pub struct Engine {
+    python: PathBuf,
+    folder: PathBuf,
+    pub port: u16,
+}
+
+impl Engine {
+    pub fn prepare(stack: &Stack, python: PathBuf, data: Data) -> anyhow::Result<Engine> {
+        let folder = match data {
+            Data::Fresh => stack.fresh_folder(SERVICE)?,
+            Data::Kept => stack.folder().join(SERVICE),
+        };
+        let [port] = free_ports()?;
+        Ok(Engine { python, folder, port })
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.python);
+        command
+            .arg(paths::root().join("deploy/local/clickhouse/server.py"))
+            .args(["--port", &self.port.to_string(), "--data"])
+            .arg(&self.folder);
+        command
+    }
+}
+
 /// Starts the engine and returns its URL; `wait_ready` waits for it.
-pub fn start(stack: &mut Stack, python: &Path, data: Data) -> anyhow::Result<String> {
-    let folder = match data {
-        Data::Fresh => stack.fresh_folder(SERVICE)?,
-        Data::Kept => stack.folder().join(SERVICE),
-    };
-    let [port] = free_ports()?;
-    let mut command = Command::new(python);
-    command
-        .arg(paths::root().join("deploy/local/clickhouse/server.py"))
-        .args(["--port", &port.to_string(), "--data"])
-        .arg(folder);
-    stack.start(SERVICE, &mut command)?;
-    Ok(format!("http://127.0.0.1:{port}"))
+pub fn start(stack: &mut Stack, python: PathBuf, data: Data) -> anyhow::Result<String> {
+    let engine = Engine::prepare(stack, python, data)?;
+    stack.start(SERVICE, &mut engine.command())?;
+    Ok(engine.url())
 }
 
 pub fn wait_ready(stack: &mut Stack, url: &str) -> anyhow::Result<()> {
-    let ping = format!("{url}/ping");
     wait_for("an answer of ClickHouse", READY_DEADLINE, || {
         stack.check()?;
-        Ok(http::get(&ping, PING_TIMEOUT).ok().map(|_| ()))
+        Ok(answers(url).then_some(()))
     })
+}
+
+pub fn answers(url: &str) -> bool {
+    http::get(&format!("{url}/ping"), PING_TIMEOUT).is_ok()
 }
 
 /// The promises of `deploy/local/clickhouse/server.py` that the sink and the tests lean on.

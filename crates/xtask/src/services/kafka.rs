@@ -21,7 +21,7 @@ const FORMAT_DEADLINE: Duration = Duration::from_secs(60);
 /// A broker that was killed is let in again when its old session is over.
 const READY_DEADLINE: Duration = Duration::from_secs(90);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
-const SERVICE: &str = "kafka";
+pub const SERVICE: &str = "kafka";
 
 /// Any 16 bytes in base64: it keeps the folder of one cluster from being used by another.
 const CLUSTER_ID: &str = "d2F0dGxpbmUtbG9jYWwtMQ";
@@ -70,40 +70,75 @@ impl Jars {
     }
 }
 
-/// Starts the node and returns its bootstrap servers; `wait_ready` waits for it.
-pub fn start(stack: &mut Stack, jars: &Jars, data: Data) -> anyhow::Result<String> {
-    let folder = match data {
-        Data::Fresh => stack.fresh_folder(SERVICE)?,
-        Data::Kept => stack.folder().join(SERVICE),
-    };
-    fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-    let ports = free_ports()?;
-    let properties = folder.join("server.properties");
-    fs::write(&properties, server_properties(ports, &folder.join("data")))
-        .with_context(|| format!("writing {}", properties.display()))?;
-
-    let mut format = jars.java();
-    format
-        .args(["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", CLUSTER_ID, "-c"])
-        .arg(&properties)
-        .stdout(fs::File::create(stack.log("kafka-format"))?);
-    run_within(FORMAT_DEADLINE, &mut format).context("formatting Kafka's storage")?;
-
-    stack.start(SERVICE, jars.java().arg("kafka.Kafka").arg(&properties))?;
-    Ok(format!("127.0.0.1:{}", ports[0]))
+/// A second way to the broker. Clients that begin there are led back there, as they are told only of this
+/// way: so whatever stands on it sees all their traffic.
+#[derive(Clone, Copy)]
+pub struct Detour {
+    /// Where the broker listens.
+    pub port: u16,
+    /// Where it says that it does.
+    pub advertised: u16,
 }
 
-fn server_properties([broker, controller]: [u16; 2], data: &Path) -> String {
+/// A node that is ready to be started, any number of times, on the same data and ports.
+pub struct Node {
+    jars: Jars,
+    properties: PathBuf,
+    pub bootstrap: String,
+}
+
+impl Node {
+    pub fn prepare(stack: &Stack, jars: &Jars, data: Data, detour: Option<Detour>) -> anyhow::Result<Node> {
+        let folder = match data {
+            Data::Fresh => stack.fresh_folder(SERVICE)?,
+            Data::Kept => stack.folder().join(SERVICE),
+        };
+        fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+        let ports = free_ports()?;
+        let properties = folder.join("server.properties");
+        fs::write(&properties, server_properties(ports, detour, &folder.join("data")))
+            .with_context(|| format!("writing {}", properties.display()))?;
+
+        let mut format = jars.java();
+        format
+            .args(["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", CLUSTER_ID, "-c"])
+            .arg(&properties)
+            .stdout(fs::File::create(stack.log("kafka-format"))?);
+        run_within(FORMAT_DEADLINE, &mut format).context("formatting Kafka's storage")?;
+        Ok(Node { jars: Jars(jars.0.clone()), properties, bootstrap: format!("127.0.0.1:{}", ports[0]) })
+    }
+
+    pub fn command(&self) -> Command {
+        let mut java = self.jars.java();
+        java.arg("kafka.Kafka").arg(&self.properties);
+        java
+    }
+}
+
+/// Starts the node and returns its bootstrap servers; `wait_ready` waits for it.
+pub fn start(stack: &mut Stack, jars: &Jars, data: Data) -> anyhow::Result<String> {
+    let node = Node::prepare(stack, jars, data, None)?;
+    stack.start(SERVICE, &mut node.command())?;
+    Ok(node.bootstrap)
+}
+
+fn server_properties([broker, controller]: [u16; 2], detour: Option<Detour>, data: &Path) -> String {
+    let [mut listener, mut advertised, mut protocol] = [const { String::new() }; 3];
+    if let Some(detour) = detour {
+        listener = format!(",DETOUR://127.0.0.1:{}", detour.port);
+        advertised = format!(",DETOUR://127.0.0.1:{}", detour.advertised);
+        protocol = ",DETOUR:PLAINTEXT".to_owned();
+    }
     format!(
         "# One node that is broker and controller. Written at every start: the ports are free ones.
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=BROKER://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=BROKER://127.0.0.1:{broker}
+listeners=BROKER://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}{listener}
+advertised.listeners=BROKER://127.0.0.1:{broker}{advertised}
 inter.broker.listener.name=BROKER
-listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT{protocol}
 log.dirs={data}
 
 # There is no second node to hold a copy.
@@ -120,6 +155,7 @@ auto.create.topics.enable=false
 
 # Quick to start, to form a group, and to come back after a SIGKILL.
 group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
 offsets.topic.num.partitions=4
@@ -138,9 +174,13 @@ log.cleaner.dedupe.buffer.size=4194304
 pub fn wait_ready(stack: &mut Stack, bootstrap: &str) -> anyhow::Result<()> {
     wait_for("an answer of Kafka", READY_DEADLINE, || {
         stack.check()?;
-        // Refused and cut connections are what a starting broker has to offer.
-        Ok(brokers(bootstrap).ok().filter(|brokers| *brokers > 0).map(|_| ()))
+        Ok(answers(bootstrap).then_some(()))
     })
+}
+
+pub fn answers(bootstrap: &str) -> bool {
+    // Refused and cut connections are what a starting broker has to offer.
+    brokers(bootstrap).is_ok_and(|brokers| brokers > 0)
 }
 
 /// How many brokers the cluster has, by a Metadata request, version 1, for no topic.

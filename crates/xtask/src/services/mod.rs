@@ -43,7 +43,7 @@ pub fn start(stack: &mut Stack, broker: &Broker, data: Data) -> anyhow::Result<S
         Broker::Kafka(jars) => kafka::start(stack, jars, data)?,
         Broker::Mock => kafka::start_mock(stack)?,
     };
-    let clickhouse = clickhouse::start(stack, &python, data)?;
+    let clickhouse = clickhouse::start(stack, python, data)?;
     clickhouse::wait_ready(stack, &clickhouse)?;
     kafka::wait_ready(stack, &kafka)?;
     stack.set_address("kafka", &kafka)?;

@@ -1,0 +1,183 @@
+//! `fault`: one fault after the other on the real services, under load, with the fleet's ledger as the oracle.
+
+mod brokers;
+mod catalog;
+mod clients;
+pub mod dice;
+pub mod lab;
+pub mod load;
+pub mod oracle;
+mod proxy;
+mod sinks;
+mod workers;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+pub use self::catalog::STEPS;
+use self::catalog::{Fault, catalog};
+use self::dice::Dice;
+use self::lab::Lab;
+use self::load::Load;
+use crate::cargo::{self, Profile};
+use crate::{paths, prerequisites};
+
+/// The load before the first fault, and behind the last one.
+const QUIET: Duration = Duration::from_secs(3);
+/// Far more than any fault takes: whatever hangs is ended then.
+const DEADLINE: Duration = Duration::from_secs(15 * 60);
+
+#[derive(Args)]
+pub struct Options {
+    /// The fault to cause; --list names them.
+    #[arg(required_unless_present_any = ["list", "all"])]
+    name: Option<String>,
+    /// Name all faults, with a sentence each.
+    #[arg(long)]
+    list: bool,
+    /// Cause one fault after the other.
+    #[arg(long, conflicts_with = "name")]
+    all: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What `fault` and `chaos` have in common.
+#[derive(Args)]
+pub struct Common {
+    /// Points a second that the fleet posts.
+    #[arg(long, default_value_t = 3_000)]
+    pub rate: u32,
+    /// Decides every choice that is left to chance.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// Build with optimisation, which takes longer.
+    #[arg(long)]
+    release: bool,
+    /// Use the binaries that the last build of the profile left.
+    #[arg(long)]
+    no_build: bool,
+}
+
+impl Common {
+    /// Builds the binaries and puts copies of them into the folder: a later build must not replace what
+    /// is started again and again.
+    pub fn binaries(&self, folder: &Path) -> anyhow::Result<PathBuf> {
+        const BINARIES: [&str; 4] = ["wattline", "wattline-fleet", "wattline-proxy", "topic-fault"];
+        prerequisites::for_build()?;
+        let profile = if self.release { Profile::Release } else { Profile::Dev };
+        let built = if self.no_build {
+            paths::target()?.join(if self.release { "release" } else { "debug" })
+        } else {
+            println!("Building (the first time takes some minutes) …");
+            cargo::build(
+                &["-p", "wattline", "-p", "wattline-fleet", "-p", "wattline-kafka", "--bins"],
+                profile,
+            )?
+        };
+        let binaries = folder.join("bin");
+        fs::create_dir_all(&binaries).with_context(|| format!("creating {}", binaries.display()))?;
+        for name in BINARIES {
+            let copy = binaries.join(name);
+            // Removed first: a file that still runs cannot be written to.
+            let _ = fs::remove_file(&copy);
+            fs::copy(built.join(name), &copy).with_context(|| format!("copying {name}"))?;
+        }
+        Ok(binaries)
+    }
+}
+
+pub fn folder() -> anyhow::Result<PathBuf> {
+    Ok(paths::local()?.join("fault"))
+}
+
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let faults = catalog();
+    if options.list {
+        for fault in &faults {
+            println!("{:<34} {}", fault.name, fault.sentence);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let chosen: Vec<&Fault> = match &options.name {
+        None => faults.iter().collect(),
+        Some(name) => {
+            let fault = faults.iter().find(|fault| fault.name == *name);
+            vec![fault.with_context(|| format!("no fault is named {name}; --list names them"))?]
+        }
+    };
+    let folder = folder()?;
+    let binaries = options.common.binaries(&folder)?;
+    let mut failed = Vec::new();
+    for fault in chosen {
+        println!("== {}: {}", fault.name, fault.sentence);
+        let started = Instant::now();
+        let outcome = within(DEADLINE, &fault.name, || cause(fault, &folder, &binaries, &options.common));
+        let seconds = started.elapsed().as_secs();
+        match outcome {
+            Ok(()) => println!("== {}: survived ({seconds} s)\n", fault.name),
+            Err(error) => {
+                println!("== {}: FAILED ({seconds} s): {error:#}\n", fault.name);
+                failed.push(fault.name.as_str());
+            }
+        }
+    }
+    if failed.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("error: not survived: {}; the logs of the last are in {}", failed.join(", "), folder.display());
+    Ok(ExitCode::FAILURE)
+}
+
+/// Runs something that has its own deadlines, and ends this command should one of them not hold: the guard
+/// then stops what it had started.
+pub fn within<T>(deadline: Duration, name: &str, work: impl FnOnce() -> T) -> T {
+    let (done, end) = std::sync::mpsc::channel::<()>();
+    let name = name.to_owned();
+    std::thread::spawn(move || {
+        if end.recv_timeout(deadline) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            eprintln!("error: {name} hangs: no end within {} s", deadline.as_secs());
+            std::process::exit(1);
+        }
+    });
+    let outcome = work();
+    drop(done);
+    outcome
+}
+
+/// What a fault works on.
+pub struct Scene {
+    pub lab: Lab,
+    pub dice: Dice,
+    /// A fault that destroys points on purpose ends the load itself; then nothing is counted.
+    pub load: Option<Load>,
+}
+
+fn cause(fault: &Fault, folder: &Path, binaries: &Path, common: &Common) -> anyhow::Result<()> {
+    let mut lab = Lab::start(folder.to_owned(), binaries.to_owned())?;
+    let load = Some(Load::start(&mut lab, common.rate)?);
+    let mut scene = Scene { lab, dice: Dice::new(common.seed), load };
+    scene.lab.pass(QUIET)?;
+    fault.run(&mut scene)?;
+    let Scene { mut lab, load, .. } = scene;
+    if let Some(load) = load {
+        lab.heal()?;
+        lab.pass(QUIET)?;
+        let told = load.finish(&mut lab)?;
+        println!("    healed; {} points answered OK; waiting until all is stored", told.report.points_ok);
+        let verdict = oracle::judge(&mut lab, &told)?;
+        println!("    {verdict}, restarts {}", lab.restarts);
+        if !verdict.is_good() {
+            bail!("the sinks are not what the ledger promises");
+        }
+        if verdict.rejected != fault.rejected {
+            bail!("{} records are in the table of the rejected, not {}", verdict.rejected, fault.rejected);
+        }
+    }
+    Ok(())
+}
