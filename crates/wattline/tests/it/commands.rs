@@ -2,8 +2,11 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use crate::http;
-use crate::site::{Keys, Site};
+use crate::points::{BATTERY, COUNTER, MINUTE_MS, ago_ms, all_ok, interval, post_points, reading};
+use crate::site::{Audit, Keys, Site, files_below};
 
 /// A command that has to fail, and what it says.
 #[track_caller]
@@ -124,4 +127,53 @@ fn an_import_that_is_wrong_names_its_line_and_imports_nothing() {
     fs::write(&file, good).expect("the file");
     assert_eq!(site.run(&["devices", "import", path]), "1 lines, 1 devices new or changed\n");
     assert_eq!(site.run(&["devices", "import", path]), "1 lines, 0 devices new or changed\n");
+}
+
+#[test]
+fn the_audit_tells_which_sink_lacks_what() {
+    let site = Site::new("audit");
+    let token = site.token("demo");
+    site.import("demo", &["a"]);
+    let gateway = site.gateway(&[]);
+    let _worker = site.worker(&[]);
+    let times = [30, 25, 20].map(|minutes| ago_ms(minutes * MINUTE_MS));
+    let intervals = times.map(|at_ms| interval("a", at_ms));
+    let readings = times.map(|at_ms| reading("a", at_ms, [1.0; 4]));
+    for _ in 0..2 {
+        all_ok(&http::exchange(gateway.address, &post_points(BATTERY, &token, &intervals)), 3);
+        all_ok(&http::exchange(gateway.address, &post_points(COUNTER, &token, &readings)), 3);
+    }
+    site.wait_until_stored();
+    let whole = Audit { kafka: 12, clickhouse: 6, parquet: 6, rejected: 0, duplicates: 6 };
+    assert_eq!(site.audit(), whole);
+
+    let audit = || -> Value {
+        let output = site.output(&["audit", "--json"]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+        assert_eq!(report["exact"], false, "{report:#}");
+        report
+    };
+    // A derived interval is lost, and the readings are still there.
+    http::post_text(
+        &format!("{}/?database={}&mutations_sync=1", site.clickhouse, site.database()),
+        &format!(
+            "DELETE FROM intervals WHERE source = 'COUNTER' AND start_time = fromUnixTimestamp64Milli({})",
+            times[0]
+        ),
+    );
+    let report = audit();
+    assert_eq!(
+        (&report["clickhouse_points"], &report["parquet_points"]),
+        (&6.into(), &6.into()),
+        "{report:#}"
+    );
+    // A file is lost.
+    let file = files_below(&site.parquet().join("kind=readings")).remove(0);
+    fs::remove_file(&file).expect("the file goes");
+    let report = audit();
+    let lost = 6 - report["parquet_points"].as_u64().expect("a number");
+    assert!((1..=3).contains(&lost) && report["clickhouse_points"] == 6, "{report:#}");
+    let told = String::from_utf8(site.output(&["audit"]).stdout).expect("text");
+    assert!(told.contains(&site.topic("counters")), "{told}");
 }

@@ -10,7 +10,7 @@ use crate::load::runtime;
 use crate::points::{
     BATTERY, COUNTER, MINUTE_MS, ago_ms, all_ok, interval, now_ms, post_points, reading, table_time,
 };
-use crate::site::Site;
+use crate::site::{Audit, Site};
 use crate::stored::{Row, Table, thousandths, value};
 
 const CHARGE: &str = "battery_total_energy_charge_wh";
@@ -75,6 +75,8 @@ fn a_late_reading_costs_two_rows_and_a_repeated_one_none() {
     post(&[(-10, 90.0)]);
     assert_eq!((written(), readings()), (5, 5), "before the first there is no interval to replace");
     assert_eq!(derived(&site)[0], expected(&[(at(-10), at(0), 10_000)])[0]);
+    let audit = Audit { kafka: 13, clickhouse: 5, parquet: 5, rejected: 0, duplicates: 8 };
+    assert_eq!(site.audit(), audit);
 }
 
 #[test]
@@ -125,6 +127,8 @@ fn of_two_readings_at_one_time_one_stays_and_the_other_is_kept_with_its_reason()
     let charges: Vec<i64> = readings.iter().map(|row| thousandths(row, CHARGE)).collect();
     assert_eq!(charges, [100_000, 111_000]);
     assert_eq!(rejected_topic(&site).len(), 2);
+    let audit = Audit { kafka: 4, clickhouse: 2, parquet: 2, rejected: 2, duplicates: 0 };
+    assert_eq!(site.audit(), audit);
 }
 
 #[test]
@@ -211,6 +215,8 @@ fn a_record_that_is_none_goes_to_the_rejected_and_the_partition_moves_on() {
     let mut original: Vec<Vec<u8>> = expected.into_iter().map(|(.., bytes)| bytes).collect();
     original.sort();
     assert_eq!(told, original);
+    let audit = Audit { kafka: 12, clickhouse: 4, parquet: 4, rejected: 8, duplicates: 0 };
+    assert_eq!(site.audit(), audit);
 }
 
 /// The rejected, their bytes as hexadecimal digits.

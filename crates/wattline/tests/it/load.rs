@@ -116,6 +116,11 @@ pub fn check_ledger(site: &Site, outcome: &Outcome) {
     assert!(surplus.is_empty(), "stored and never posted: {surplus:?}");
     assert_eq!(site.ask("SELECT count() FROM rejected"), "0");
     check_derived(&readings, &derived);
+
+    let audit = site.audit();
+    let points = stored.len() as u64;
+    assert_eq!((audit.clickhouse, audit.parquet, audit.rejected), (points, points, 0), "{audit:?}");
+    assert_eq!(audit.kafka, points + audit.duplicates, "{audit:?}");
 }
 
 /// The derived intervals against the readings, from scratch.

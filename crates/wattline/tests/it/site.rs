@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
-use wattline_kafka::{Connection, Reader};
+use wattline_kafka::{Connection, Reader, TopicPartition};
 
 use crate::http::{self, Request};
 use crate::points::now_ms;
@@ -58,6 +59,16 @@ pub struct Site {
     folder: TempDir,
     processes: AtomicU32,
     _place: Place,
+}
+
+/// The points of a site, by where they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audit {
+    pub kafka: u64,
+    pub clickhouse: u64,
+    pub parquet: u64,
+    pub rejected: u64,
+    pub duplicates: u64,
 }
 
 /// What a process is started with besides the settings of the site: keys as in the environment.
@@ -166,6 +177,24 @@ impl Site {
         self.run(&["devices", "import", file.to_str().expect("a path in UTF-8")]);
     }
 
+    /// What `wattline audit` counts, everything being demanded; it has to be exact.
+    #[track_caller]
+    pub fn audit(&self) -> Audit {
+        let output = self.output(&["audit", "--json", "--complete"]);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            panic!("{error}: the audit said {}", String::from_utf8_lossy(&output.stderr))
+        });
+        assert!(report["exact"] == true && output.status.success(), "{report:#}");
+        let count = |name: &str| report[name].as_u64().unwrap_or_else(|| panic!("{name} in {report:#}"));
+        Audit {
+            kafka: count("kafka_points"),
+            clickhouse: count("clickhouse_points"),
+            parquet: count("parquet_points"),
+            rejected: count("rejected"),
+            duplicates: count("duplicates"),
+        }
+    }
+
     fn start(&self, role: &str, keys: Keys<'_>) -> Process {
         let number = self.processes.fetch_add(1, Ordering::Relaxed);
         Process::start(format!("{role}-{number}"), self.command(keys, &[role]), self.folder.path())
@@ -202,8 +231,9 @@ impl Site {
                     continue;
                 }
                 until(&format!("{topic}/{partition} is stored up to {end}"), STORED_DEADLINE, || {
-                    let committed = Reader::committed(&connection, &self.name, &topic, partition);
-                    committed.ok().flatten().filter(|(offset, _)| *offset >= end)
+                    let of = TopicPartition { topic: topic.as_str().into(), partition };
+                    let committed = Reader::committed(&connection, &self.name, &[of]).ok()?;
+                    committed.into_iter().flatten().next().filter(|(offset, _)| *offset >= end)
                 });
             }
         }

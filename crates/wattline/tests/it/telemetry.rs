@@ -11,7 +11,7 @@ use crate::points::{
     BATTERY, COUNTER, HOUR_MS, MINUTE_MS, ago_ms, all_ok, interval, messages, now_ms, post, post_points,
     reading, rfc3339, table_time,
 };
-use crate::site::Site;
+use crate::site::{Audit, Site};
 use crate::stored::{Row, Table, value};
 
 /// The columns that say how the device was, with the values of `FULL`.
@@ -323,6 +323,9 @@ fn one_bad_point_in_a_thousand_fails_alone() {
     let reported = reported.iter().filter(|row| value(row, "source") == "REPORTED").count();
     assert_eq!(reported, 3 * (POINTS - 1), "{bad:?}");
     assert_eq!(site.rows(Table::Readings, &["timestamp"]).len(), 2 * (POINTS - 1), "{bad:?}");
+    let points = 5 * (POINTS - 1) as u64;
+    let audit = Audit { kafka: points, clickhouse: points, parquet: points, rejected: 0, duplicates: 0 };
+    assert_eq!(site.audit(), audit);
 }
 
 #[test]
