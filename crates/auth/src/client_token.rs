@@ -26,6 +26,10 @@ pub struct KeyId([u8; KEY_ID_BYTES]);
 pub struct MalformedKeyId;
 
 impl KeyId {
+    pub(crate) fn from_digits(digits: [u8; KEY_ID_BYTES]) -> Self {
+        Self(digits)
+    }
+
     pub fn as_str(&self) -> &str {
         ascii(&self.0)
     }

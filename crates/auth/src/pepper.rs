@@ -6,8 +6,10 @@ use std::str::FromStr;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use crate::client_token::ClientToken;
+use crate::hex;
 
 /// The shortest secret that a pepper takes.
 pub const SECRET_BYTES_MIN: usize = 16;
@@ -20,22 +22,11 @@ pub struct TokenHash(pub [u8; 32]);
 
 impl TokenHash {
     pub fn to_hex(self) -> String {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-        self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+        hex::encode(&self.0)
     }
 
     pub fn from_hex(text: &str) -> Option<Self> {
-        if text.len() != HEX_CHARS {
-            return None;
-        }
-        let mut hash = [0; 32];
-        for (byte, pair) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let high = char::from(pair[0]).to_digit(16)?;
-            let low = char::from(pair[1]).to_digit(16)?;
-            *byte = (high << 4 | low) as u8;
-        }
-        Some(Self(hash))
+        hex::decode(text).map(Self)
     }
 }
 
@@ -124,6 +115,15 @@ impl Pepper {
         let (keyed, expected) = keyed.unwrap_or((&self.versions[0].1, TokenHash([0; 32])));
         let actual = Self::hash_keyed(keyed, token);
         bool::from(actual.0.ct_eq(&expected.0)) & is_known
+    }
+
+    /// A secret of this version's own for another purpose, which the parts name. None where the version is
+    /// not listed. Tokens begin with their prefix, so no purpose may begin with `wl_`.
+    pub(crate) fn derive(&self, version: u16, parts: [&[u8]; 3]) -> Option<Zeroizing<[u8; 32]>> {
+        let (_, keyed) = self.versions.iter().find(|(known, _)| *known == version)?;
+        let mut mac = keyed.clone();
+        parts.iter().for_each(|part| mac.update(part));
+        Some(Zeroizing::new(mac.finalize().into_bytes().into()))
     }
 
     /// The key schedule is cloned, not computed, so a verification costs three SHA-256 blocks.

@@ -1,0 +1,3 @@
+//! The policy against the table of the founding document.
+
+mod policy;
