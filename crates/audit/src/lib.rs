@@ -32,7 +32,7 @@ mod tests;
 use std::sync::Arc;
 
 use wattline_clickhouse_sink::ClickHouse;
-use wattline_kafka::{Connection, Reader, partition_count};
+use wattline_kafka::{Connection, Reader, TopicPartition, partition_count};
 use wattline_model::Kind;
 use wattline_parquet_sink::Folder;
 
@@ -55,16 +55,36 @@ pub struct Settings {
 /// Audits every partition of both topics, one after the other.
 pub async fn audit(settings: &Settings, clickhouse: &ClickHouse, folder: &Folder) -> anyhow::Result<Report> {
     let reader = Arc::new(Reader::new(&settings.kafka)?);
-    let mut partitions = Vec::new();
-    for (kind, topic) in
-        [(Kind::Battery, &settings.topic_intervals), (Kind::BatteryCounter, &settings.topic_counters)]
-    {
-        let (kafka, name) = (settings.kafka.clone(), topic.clone());
-        let count = blocking(move || partition_count(&kafka, &name)).await?;
-        for partition in 0..count {
-            let audit = Audit { settings, clickhouse, folder, reader: &reader, kind, topic, partition };
-            partitions.push(audit.run().await?);
+    let topics =
+        [(Kind::Battery, &settings.topic_intervals), (Kind::BatteryCounter, &settings.topic_counters)];
+    let (kafka, group) = (settings.kafka.clone(), settings.group.clone());
+    let names = topics.map(|(_, topic)| topic.clone());
+    let committed = blocking(move || {
+        let mut partitions = Vec::new();
+        for topic in names {
+            let count = partition_count(&kafka, &topic)?;
+            partitions.extend(
+                (0..count).map(|partition| TopicPartition { topic: topic.as_str().into(), partition }),
+            );
         }
+        let committed = Reader::committed(&kafka, &group, &partitions)?;
+        anyhow::Ok(partitions.into_iter().zip(committed))
+    })
+    .await?;
+    let mut partitions = Vec::new();
+    for (TopicPartition { topic, partition }, committed) in committed {
+        let kind = if *topic == **topics[0].1 { topics[0].0 } else { topics[1].0 };
+        let audit = Audit {
+            settings,
+            clickhouse,
+            folder,
+            reader: &reader,
+            kind,
+            topic: &topic,
+            partition,
+            committed,
+        };
+        partitions.push(audit.run().await?);
     }
     Ok(Report::new(partitions))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use wattline_clickhouse_sink::ClickHouse;
-use wattline_kafka::Reader;
+use wattline_kafka::{Committed, Reader};
 use wattline_model::{Kind, Position};
 use wattline_parquet_sink::{Folder, Kind as FileKind};
 use wattline_worker::Progress;
@@ -27,13 +27,15 @@ pub(crate) struct Audit<'a> {
     pub kind: Kind,
     pub topic: &'a str,
     pub partition: i32,
+    /// The offset and the metadata that the workers' group has committed.
+    pub committed: Option<Committed>,
 }
 
 impl Audit<'_> {
     pub(crate) async fn run(&self) -> anyhow::Result<PartitionReport> {
         let mut problems = Problems::default();
         let (low, high) = self.watermarks().await?;
-        let demanded = self.demanded(low, high, &mut problems).await?;
+        let demanded = self.demanded(low, high, &mut problems)?;
         let mut devices = Devices::default();
         let mut stored = self.stored(low, &mut devices).await?;
         let (mut log, mut devices) = self.log(devices).await?;
@@ -72,14 +74,12 @@ impl Audit<'_> {
         blocking(move || reader.watermarks(&topic, partition)).await
     }
 
-    async fn demanded(&self, low: i64, high: i64, problems: &mut Problems) -> anyhow::Result<Demanded> {
-        let Settings { kafka, group, complete, .. } = self.settings.clone();
-        let (topic, partition) = (self.topic.to_owned(), self.partition);
-        let committed = blocking(move || Reader::committed(&kafka, &group, &topic, partition)).await?;
-        let done = match committed {
+    /// The watermarks are read after the committed offset, so a `done` above them is no race.
+    fn demanded(&self, low: i64, high: i64, problems: &mut Problems) -> anyhow::Result<Demanded> {
+        let done = match &self.committed {
             None => Demanded { clickhouse: low, parquet: low },
             Some((offset, metadata)) => {
-                let progress = Progress::parse(offset, &metadata)?;
+                let progress = Progress::parse(*offset, metadata)?;
                 Demanded { clickhouse: progress.clickhouse.done, parquet: progress.parquet.done }
             }
         };
@@ -93,7 +93,7 @@ impl Audit<'_> {
                 problems.add(sink, "further than Kafka; was the topic created anew?", offsets);
             }
         }
-        Ok(if complete { Demanded { clickhouse: high, parquet: high } } else { done })
+        Ok(if self.settings.complete { Demanded { clickhouse: high, parquet: high } } else { done })
     }
 
     /// What both sinks have of the partition.

@@ -15,7 +15,7 @@ use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaRespErr;
 use tracing::{info, warn};
 
-use crate::{Connection, TopicPartition};
+use crate::{Committed, Connection, TopicPartition};
 
 /// Where a group begins that has committed nothing yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct ConsumerSettings {
 pub struct Assigned {
     pub partition: TopicPartition,
     /// The committed offset and its metadata; none for a partition that begins.
-    pub committed: Option<(i64, String)>,
+    pub committed: Option<Committed>,
     pub committer: Committer,
 }
 

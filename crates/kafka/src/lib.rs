@@ -33,6 +33,9 @@ impl std::fmt::Display for TopicPartition {
     }
 }
 
+/// A committed offset and its metadata.
+pub type Committed = (i64, String);
+
 /// How to reach the cluster.
 #[derive(Clone)]
 pub struct Connection {

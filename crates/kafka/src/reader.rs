@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::Offset;
 
-use crate::Connection;
+use crate::{Committed, Connection, TopicPartition};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -25,6 +25,8 @@ impl Reader {
         config.set("enable.auto.commit", "false");
         config.set("auto.offset.reset", "error");
         config.set("enable.partition.eof", "true");
+        // A question that comes behind a fetch waits for it.
+        config.set("fetch.wait.max.ms", "50");
         Ok(Reader { inner: config.create()? })
     }
 
@@ -78,25 +80,31 @@ impl Reader {
         Ok(())
     }
 
-    /// The offset and the metadata that a group has committed for a partition.
+    /// What a group has committed for these partitions, in their order.
     pub fn committed(
         connection: &Connection,
         group: &str,
-        topic: &str,
-        partition: i32,
-    ) -> anyhow::Result<Option<(i64, String)>> {
+        partitions: &[TopicPartition],
+    ) -> anyhow::Result<Vec<Option<Committed>>> {
         let mut config = connection.config();
         config.set("group.id", group);
         config.set("enable.auto.commit", "false");
         let client: BaseConsumer = config.create()?;
-        let mut list = TopicPartitionList::new();
-        list.add_partition(topic, partition);
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for TopicPartition { topic, partition } in partitions {
+            list.add_partition(topic, *partition);
+        }
         let committed = client
             .committed_offsets(list, TIMEOUT)
             .with_context(|| format!("cannot ask Kafka for the committed offsets of the group {group}"))?;
-        Ok(committed.elements().iter().find_map(|element| match element.offset() {
-            Offset::Offset(offset) => Some((offset, element.metadata().to_owned())),
-            _ => None,
-        }))
+        let of = |TopicPartition { topic, partition }: &TopicPartition| {
+            let element = committed.find_partition(topic, *partition).context("a partition is missing")?;
+            element.error()?;
+            Ok(match element.offset() {
+                Offset::Offset(offset) => Some((offset, element.metadata().to_owned())),
+                _ => None,
+            })
+        };
+        partitions.iter().map(of).collect()
     }
 }

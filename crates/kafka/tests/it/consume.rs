@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use wattline_kafka::{CommitError, ConsumeError, Reader, Start};
+use wattline_kafka::{CommitError, Committed, ConsumeError, Reader, Start};
 
 use crate::support::{Cluster, Event, Owner, TOPIC, append, partition, wait_for};
 
@@ -10,6 +10,11 @@ const ENOUGH: usize = 1_000_000;
 
 fn numbered(partition: i32, numbers: std::ops::Range<usize>) -> Vec<(i32, String)> {
     numbers.map(|number| (partition, format!("{partition}/{number}"))).collect()
+}
+
+fn committed(cluster: &Cluster, group: &str) -> Option<Committed> {
+    let of = Reader::committed(&cluster.connection(), group, &[partition(0)]).unwrap();
+    of.into_iter().next().unwrap()
 }
 
 fn expected(partition: i32, offsets: std::ops::Range<usize>) -> Vec<(i64, String)> {
@@ -48,9 +53,9 @@ fn what_is_appended_is_consumed_and_the_next_member_goes_on_from_the_committed_m
     // The consumer is gone, and so is the right to commit.
     let refused = committer.commit(&partition(0), 5, "").unwrap_err();
     assert!(matches!(refused, CommitError::NotOurs), "{refused}");
-    let committed = Reader::committed(&cluster.connection(), "g", TOPIC, 0).unwrap();
-    assert_eq!(committed, Some((2, metadata.into())));
-    assert_eq!(Reader::committed(&cluster.connection(), "another", TOPIC, 0).unwrap(), None);
+    let written = committed(&cluster, "g");
+    assert_eq!(written, Some((2, metadata.into())));
+    assert_eq!(committed(&cluster, "another"), None);
 
     let owner = Owner::with_room(ENOUGH);
     let member = cluster.member("g", Start::Committed, &owner);
@@ -197,7 +202,7 @@ fn a_broker_that_goes_and_comes_back_costs_no_record() {
     committer.commit(&partition(0), 6, "after").unwrap();
     member.stop().unwrap();
     assert_eq!(owner.seen().taken[&0], expected(0, 0..6));
-    assert_eq!(Reader::committed(&cluster.connection(), "g", TOPIC, 0).unwrap(), Some((6, "after".into())));
+    assert_eq!(committed(&cluster, "g"), Some((6, "after".into())));
 }
 
 #[test]

@@ -54,6 +54,8 @@ url = "{clickhouse}"
 
 [parquet]
 dir = "{folder}/parquet"
+# So that the files are there soon after the last point.
+file_age_max_ms = 5000
 
 {more}"#,
             kafka = services.kafka,
