@@ -71,44 +71,44 @@ pub fn begin(buffer: &mut Vec<u8>, header: &Header<'_>) {
 }
 
 /// Adds a point to a record that was begun.
+///
+/// All but the two texts are put together aside, so that the length is known before anything is written.
 pub fn push(buffer: &mut Vec<u8>, kind: Kind, point: &Point<'_>) {
+    let mut numbers = Numbers::new();
+    put_numbers(&mut numbers, kind, point);
+    let device_id = point.device_id.as_bytes();
+    let raw_data = point.oem_raw_data.as_deref().map(str::as_bytes);
+    let length = bytes_field_length(DEVICE_ID, device_id)
+        + numbers.length
+        + raw_data.map_or(0, |text| bytes_field_length(OEM_RAW_DATA, text));
+    buffer.reserve(2 * VARINT_BYTES_MAX + length);
     put_varint(buffer, u64::from(POINTS << 3 | WIRE_BYTES));
-    // Nearly every point is shorter than 128 bytes, so its length takes one byte.
-    let length_at = buffer.len();
-    buffer.push(0);
-    put_point(buffer, kind, point);
-    let length = buffer.len() - length_at - 1;
-    if length < 0x80 {
-        buffer[length_at] = length as u8;
-    } else {
-        let mut encoded = [0; VARINT_BYTES_MAX];
-        let encoded = encode_varint(length as u64, &mut encoded);
-        buffer.splice(length_at..=length_at, encoded.iter().copied());
+    put_varint(buffer, length as u64);
+    put_bytes(buffer, DEVICE_ID, device_id);
+    buffer.extend_from_slice(&numbers.bytes[..numbers.length]);
+    if let Some(text) = raw_data {
+        put_bytes(buffer, OEM_RAW_DATA, text);
     }
 }
 
-fn put_point(buffer: &mut Vec<u8>, kind: Kind, point: &Point<'_>) {
-    put_bytes(buffer, DEVICE_ID, point.device_id.as_bytes());
-    put_uint(buffer, TIME_MS, point.time_ms as u64);
+fn put_numbers(numbers: &mut Numbers, kind: Kind, point: &Point<'_>) {
+    numbers.put(TIME_MS, point.time_ms as u64);
     if point.duration_ms != 0 {
-        put_uint(buffer, DURATION_MS, u64::from(point.duration_ms));
+        numbers.put(DURATION_MS, u64::from(point.duration_ms));
     }
     if point.last_is_online {
-        put_uint(buffer, IS_ONLINE, 1);
+        numbers.put(IS_ONLINE, 1);
     }
     if let Some(online) = point.last_is_grid_online {
-        put_uint(buffer, IS_GRID_ONLINE, u64::from(online));
+        numbers.put(IS_GRID_ONLINE, u64::from(online));
     }
     if let Some(mode) = point.last_mode {
-        put_uint(buffer, MODE, mode as u64);
+        numbers.put(MODE, mode as u64);
     }
     for quantity in Quantity::ALL {
         if let Some(thousandths) = point.quantities.get(quantity) {
-            put_uint(buffer, QUANTITY_FIRST + quantity as u32, thousandths as u64);
+            numbers.put(QUANTITY_FIRST + quantity as u32, thousandths as u64);
         }
-    }
-    if let Some(text) = &point.oem_raw_data {
-        put_bytes(buffer, OEM_RAW_DATA, text.as_bytes());
     }
     if kind == Kind::BatteryCounter {
         let limits = &point.limits;
@@ -120,10 +120,51 @@ fn put_point(buffer: &mut Vec<u8>, kind: Kind, point: &Point<'_>) {
             (COUNTER_MODULUS_WH, limits.modulus_mwh),
         ] {
             if value != 0 {
-                put_uint(buffer, number, value);
+                numbers.put(number, value);
             }
         }
     }
+}
+
+/// The fields of a point that are numbers, in the wire format.
+struct Numbers {
+    bytes: [u8; Self::FIELDS_MAX * (TAG_BYTES_MAX + VARINT_BYTES_MAX)],
+    length: usize,
+}
+
+impl Numbers {
+    const FIELDS_MAX: usize = COUNTER_MODULUS_WH as usize;
+
+    fn new() -> Self {
+        Numbers { bytes: [0; _], length: 0 }
+    }
+
+    #[inline]
+    fn put(&mut self, number: u32, value: u64) {
+        self.put_varint(u64::from(number << 3 | WIRE_VARINT));
+        self.put_varint(value);
+    }
+
+    #[inline]
+    fn put_varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.bytes[self.length] = value as u8 | 0x80;
+            value >>= 7;
+            self.length += 1;
+        }
+        self.bytes[self.length] = value as u8;
+        self.length += 1;
+    }
+}
+
+/// What a field with bytes takes: its tag, its length, and the bytes.
+fn bytes_field_length(number: u32, value: &[u8]) -> usize {
+    varint_length(u64::from(number << 3)) + varint_length(value.len() as u64) + value.len()
+}
+
+fn varint_length(value: u64) -> usize {
+    // Seven bits a byte, and one byte for zero.
+    (u64::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
 }
 
 /// Decodes a whole record. Fields that are not known are passed over, as Protobuf has it.
@@ -277,6 +318,8 @@ impl<'a> Reader<'a> {
 }
 
 const VARINT_BYTES_MAX: usize = 10;
+/// The field numbers here are below 2,048.
+const TAG_BYTES_MAX: usize = 2;
 
 #[inline]
 fn encode_varint(mut value: u64, encoded: &mut [u8; VARINT_BYTES_MAX]) -> &[u8] {
