@@ -263,9 +263,11 @@ impl Consumer {
 pub enum ConsumeError {
     #[error(
         "Kafka no longer has the offset where this group goes on: {cause}. Points were deleted before they were \
-         stored (retention.ms or retention.bytes of the topic is too short, or the topic was made anew). To go on \
-         with what is left, stop all workers and type: kafka-consumer-groups.sh --bootstrap-server HOST:PORT \
-         --group {group} --topic TOPIC:PARTITION --reset-offsets --to-earliest --execute"
+         stored: retention.ms or retention.bytes of the topic is too short. To go on with what is left, stop all \
+         workers and type: kafka-consumer-groups.sh --bootstrap-server HOST:PORT --group {group} \
+         --topic TOPIC:PARTITION --reset-offsets --to-earliest --execute. If the topic was made anew, give it \
+         another name instead (kafka.topic_intervals, kafka.topic_counters): what is stored is known by its topic \
+         and its offsets"
     )]
     MissingOffset { group: String, cause: KafkaError },
     #[error(

@@ -4,6 +4,7 @@
 //! This is the only crate that uses rdkafka. It must not know points or sinks: a record is bytes.
 
 mod consumer;
+mod group;
 mod producer;
 mod reader;
 mod topics;
@@ -15,6 +16,7 @@ use rdkafka::ClientConfig;
 pub use consumer::{
     Assigned, CommitError, Committer, ConsumeError, Consumer, ConsumerSettings, Delivery, Partitions, Start,
 };
+pub use group::group_members;
 pub use producer::{Appended, Health, Producer, ProducerSettings, Record};
 pub use rdkafka::error::{KafkaError, RDKafkaErrorCode as KafkaErrorCode};
 pub use reader::Reader;

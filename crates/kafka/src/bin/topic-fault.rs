@@ -2,13 +2,12 @@
 //!
 //! It owns no promise of Wattline's; whatever it does is a fault that Wattline has to survive or to name.
 
-use std::collections::HashMap;
 use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
@@ -23,7 +22,6 @@ Usage: topic-fault BROKERS ACTION TOPIC [ARGUMENT]...
   append TOPIC PARTITION HEX   append a record of these bytes
   empty TOPIC                  delete all records, as retention does
   delete TOPIC                 delete the topic
-  configure TOPIC [KEY=VALUE]... give the topic these settings of its own and no others
 ";
 
 fn main() -> anyhow::Result<()> {
@@ -39,7 +37,6 @@ fn main() -> anyhow::Result<()> {
         ("append", [partition, hex]) => append(&config, topic, partition.parse()?, &bytes(hex)?),
         ("empty", []) => empty(&config, topic),
         ("delete", []) => delete(&config, topic),
-        ("configure", settings) => configure(&config, topic, settings),
         _ => bail!("no such action:\n{HELP}"),
     }
 }
@@ -72,19 +69,6 @@ fn empty(config: &ClientConfig, topic: &str) -> anyhow::Result<()> {
 fn delete(config: &ClientConfig, topic: &str) -> anyhow::Result<()> {
     for deleted in wait(admin(config)?.delete_topics(&[topic], &options()))?? {
         deleted.map_err(|(topic, cause)| anyhow::anyhow!("{topic}: {cause}"))?;
-    }
-    Ok(())
-}
-
-fn configure(config: &ClientConfig, topic: &str, settings: &[&str]) -> anyhow::Result<()> {
-    let mut entries = HashMap::new();
-    for setting in settings {
-        let (key, value) = setting.split_once('=').context("a setting is KEY=VALUE")?;
-        entries.insert(key, value);
-    }
-    let change = AlterConfig { specifier: ResourceSpecifier::Topic(topic), entries };
-    for altered in wait(admin(config)?.alter_configs([&change], &options()))?? {
-        altered.map_err(|(_, cause)| anyhow::anyhow!("{topic}: {cause}"))?;
     }
     Ok(())
 }
