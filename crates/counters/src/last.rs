@@ -51,6 +51,13 @@ impl LastReadings {
         self.young.len() + self.old.len()
     }
 
+    /// What it takes: an entry and a control byte for each slot of both tables, which are an eighth larger
+    /// than what they hold without growing.
+    pub fn memory_bytes(&self) -> usize {
+        let slots = |generation: &Generation| generation.capacity() * 8 / 7;
+        (slots(&self.young) + slots(&self.old)) * (size_of::<(u128, Last)>() + 1)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -78,6 +85,19 @@ impl Hasher for AlreadyHashed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_takes_less_than_two_hundred_bytes_at_any_size() {
+        let mut cache = LastReadings::new(usize::MAX);
+        for device in 1..=300_000u128 {
+            // As a hash would: the keys are spread over all bits.
+            cache.put(device.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835), (0, [0; 4]));
+            if device > 1_000 {
+                let bytes = cache.memory_bytes() as u128 / device;
+                assert!(bytes < 200, "{bytes} bytes a device at {device} devices");
+            }
+        }
+    }
 
     #[test]
     fn stays_within_its_bound_and_keeps_what_is_heard_from() {
