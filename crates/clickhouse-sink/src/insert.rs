@@ -109,6 +109,23 @@ impl ClickHouse {
         Ok(self.fetch_all::<RowId>("verify", query).await?.into_iter().collect())
     }
 
+    /// Whether any row of a Kafka partition is there.
+    pub async fn holds(&self, topic: &str, partition: i32) -> Result<bool, ClickHouseError> {
+        for table in Table::ALL {
+            let query = self
+                .client
+                .query(&format!(
+                    "SELECT count() FROM (SELECT 1 FROM {table} WHERE _topic = ? AND _partition = ? LIMIT 1)"
+                ))
+                .bind(topic)
+                .bind(partition);
+            if self.fetch_all::<u64>("look for a partition", query).await?.iter().sum::<u64>() > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// How many of these rows have no row of their key in the same or a higher version.
     async fn count_missing_keys(
         &self,

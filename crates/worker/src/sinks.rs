@@ -35,6 +35,13 @@ pub(crate) trait Tables: Send + Sync + 'static {
         range: Range<'_>,
     ) -> impl Future<Output = Result<(), ClickHouseError>> + Send;
 
+    /// Whether any row of a partition is there.
+    fn holds(
+        &self,
+        topic: &str,
+        partition: i32,
+    ) -> impl Future<Output = Result<bool, ClickHouseError>> + Send;
+
     fn neighbours(
         &self,
         topic: &str,
@@ -56,6 +63,9 @@ pub(crate) trait Files: Send + Sync + 'static {
     type Part: Send;
 
     fn sweep(&self, topic: &str, partition: i32) -> Result<(), ParquetSinkError>;
+
+    /// Whether any file of a partition is there.
+    fn holds(&self, topic: &str, partition: i32) -> Result<bool, ParquetSinkError>;
     fn open(
         &self,
         kind: Kind,
@@ -121,6 +131,10 @@ impl Tables for ClickHouse {
         Ok(())
     }
 
+    async fn holds(&self, topic: &str, partition: i32) -> Result<bool, ClickHouseError> {
+        ClickHouse::holds(self, topic, partition).await
+    }
+
     async fn neighbours(
         &self,
         topic: &str,
@@ -146,6 +160,15 @@ impl Files for Folder {
 
     fn sweep(&self, topic: &str, partition: i32) -> Result<(), ParquetSinkError> {
         Folder::sweep(self, topic, partition).map(drop)
+    }
+
+    fn holds(&self, topic: &str, partition: i32) -> Result<bool, ParquetSinkError> {
+        for kind in Kind::ALL {
+            if !self.ranges(topic, partition, kind)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn open(

@@ -44,6 +44,17 @@ pub(crate) enum TaskError {
     NotOurs,
     #[error(transparent)]
     Foreign(#[from] ForeignMetadata),
+    /// Nothing is written before an offset is committed, so the offset is gone, or the topic is another one.
+    #[error(
+        "the group has committed no offset for this partition, and points of it are stored already: the topic was \
+         made anew, or the group's offsets were deleted. The records of a topic made anew stand where others stood \
+         and would be taken for them. Where it was made anew, give it a new name (kafka.topic_intervals or \
+         kafka.topic_counters) and type: wattline migrate. Where only the offsets are gone, stop all workers and \
+         type, with OFFSET one above the last offset in the names of the partition's Parquet files: \
+         kafka-consumer-groups.sh --bootstrap-server HOST:PORT --group GROUP --topic TOPIC:PARTITION \
+         --reset-offsets --to-offset OFFSET --execute"
+    )]
+    StoredWithoutOffset,
     #[error(transparent)]
     Tables(ClickHouseError),
     #[error(transparent)]
@@ -120,6 +131,9 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), TaskError> {
         self.files.sweep(&self.partition.topic, self.partition.partition)?;
+        if self.progress.is_none() && self.is_stored_already().await? {
+            return Err(TaskError::StoredWithoutOffset);
+        }
         loop {
             match self.next(&mut records, &mut stop).await {
                 Event::Record(delivery) => self.take(delivery).await?,
@@ -131,6 +145,23 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
                     }
                     return self.finish_files().await;
                 }
+            }
+        }
+    }
+
+    async fn is_stored_already(&mut self) -> Result<bool, TaskError> {
+        let TopicPartition { topic, partition } = &self.partition;
+        if self.files.holds(topic, *partition)? {
+            return Ok(true);
+        }
+        let mut backoff = Backoff::new(&self.settings);
+        loop {
+            match self.tables.holds(topic, *partition).await {
+                Ok(holds) => {
+                    self.shared.retrying.store(false, Ordering::Relaxed);
+                    return Ok(holds);
+                }
+                Err(cause) => after_failure(&self.shared, &self.partition, cause, &mut backoff).await?,
             }
         }
     }
@@ -159,7 +190,7 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         }
     }
 
-    async fn take(&mut self, delivery: Delivery) -> Result<(), TaskError> {
+    pub(crate) async fn take(&mut self, delivery: Delivery) -> Result<(), TaskError> {
         self.shared.queued_bytes.fetch_sub(queue_bytes(&delivery), Ordering::Relaxed);
         let offset = delivery.offset;
         if self.batch.taken.is_some_and(|taken| offset <= taken) {
@@ -194,26 +225,29 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
     }
 
     /// Writes the batch. `last` is where an announced range ends whose last records are gone from Kafka.
-    async fn flush(&mut self, last: Option<i64>) -> Result<(), TaskError> {
+    pub(crate) async fn flush(&mut self, last: Option<i64>) -> Result<(), TaskError> {
         let records = std::mem::take(&mut self.batch.records);
         self.batch.bytes = 0;
         self.batch.since = None;
         self.batch.cut = None;
-        let (Some(first_record), Some(last_record)) = (records.first(), records.last()) else {
-            return Ok(());
-        };
+        let Some(last_record) = records.last() else { return Ok(()) };
         let last = last.unwrap_or(last_record.offset);
-        let began = Instant::now();
-
         let inputs: Vec<Input<'_>> =
             records.iter().map(|record| Input::new(record.offset, record.time_ms, &record.value)).collect();
-        let wanted = self.deriver.wanted(&inputs);
+        self.store(&inputs, last).await
+    }
+
+    /// Derives the rows of a batch that ends with the offset `last`, and gives them to both sinks.
+    pub(crate) async fn store(&mut self, inputs: &[Input<'_>], last: i64) -> Result<(), TaskError> {
+        let Some(first) = inputs.first() else { return Ok(()) };
+        let began = Instant::now();
+        let wanted = self.deriver.wanted(inputs);
         // Rows of this batch may be in ClickHouse already, from the owner before.
         let is_redo = self.progress.is_some_and(|progress| {
             last < progress.clickhouse.done || progress.clickhouse.announced.is_some()
         });
-        let looked_up = self.look_up(&wanted, first_record.offset, is_redo).await?;
-        let (rows, counts) = self.deriver.rows(&inputs, &wanted, looked_up)?;
+        let looked_up = self.look_up(&wanted, first.offset, is_redo).await?;
+        let (rows, counts) = self.deriver.rows(inputs, &wanted, looked_up)?;
         if self.progress.is_some_and(|progress| last >= progress.clickhouse.done) {
             self.write_tables(&rows, last).await?;
             let now_ms = clock::now_ms();
@@ -221,7 +255,7 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
             metrics::fresh(&self.partition, received.map(|record| now_ms - record.header.received_at_ms));
             metrics::batch_stored(&self.partition, &counts, self.deriver.remembered(), began.elapsed());
         }
-        self.append_files(&rows, first_record.time_ms, last)?;
+        self.append_files(&rows, first.time_ms, last)?;
         let is_announced = self.progress.is_some_and(|progress| progress.parquet.announced.is_some());
         let bytes: usize =
             self.open.iter().flat_map(|open| &open.parts).map(|(_, part)| self.files.bytes(part)).sum();
@@ -393,7 +427,7 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
     }
 
     /// Announces the range of the open files, puts them in their places, and says that it is done.
-    async fn finish_files(&mut self) -> Result<(), TaskError> {
+    pub(crate) async fn finish_files(&mut self) -> Result<(), TaskError> {
         if !self.files_may_end() {
             return Ok(());
         }
