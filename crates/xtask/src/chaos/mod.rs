@@ -14,7 +14,7 @@ use serde::Serialize;
 use self::acts::Chaos;
 use crate::fault::Common;
 use crate::fault::dice::Dice;
-use crate::fault::lab::Lab;
+use crate::fault::lab::{Brokers, Lab};
 use crate::fault::load::Load;
 use crate::fault::oracle::{self, Verdict};
 use crate::fault::within;
@@ -65,7 +65,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let binaries = options.common.binaries(&folder)?;
     let deadline = Duration::from_secs(options.seconds) + GRACE;
     let report = within(deadline, "chaos", || {
-        let lab = Lab::start(folder.clone(), binaries)?;
+        let lab = Lab::start(folder.clone(), binaries, Brokers::One)?;
         cause(options, lab)
     })?;
     println!(

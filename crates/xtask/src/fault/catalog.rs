@@ -1,5 +1,6 @@
 //! The faults by name.
 
+use super::lab::Brokers;
 use super::{Scene, brokers, clients, sinks, workers};
 
 pub struct Fault {
@@ -7,6 +8,7 @@ pub struct Fault {
     pub sentence: String,
     /// Records that are rejected because of it.
     pub rejected: u64,
+    pub brokers: Brokers,
     cause: Cause,
 }
 
@@ -66,11 +68,6 @@ const SCENES: &[(&str, &str, Causing)] = &[
     ("broker-kill", "Kafka is killed and comes back.", brokers::kill),
     ("broker-stall", "Kafka stands still for some seconds.", brokers::stall),
     (
-        "too-few-replicas",
-        "Kafka has too few in-sync replicas: nothing may be answered OK.",
-        brokers::too_few_replicas,
-    ),
-    (
         "produce-reply-lost",
         "Kafka appends and its answer to the gateway is lost.",
         brokers::produce_reply_lost,
@@ -101,26 +98,37 @@ pub fn catalog() -> Vec<Fault> {
         name: format!("worker-kill-at-{step}"),
         sentence: format!("The worker dies 20 times when {when}."),
         rejected: 0,
+        brokers: Brokers::One,
         cause: Cause::KillAt(step),
     });
     let stops = STEPS.iter().filter(|(step, _)| STEPS_TO_STOP_AT.contains(step)).map(|(step, when)| Fault {
         name: format!("worker-sigstop-at-{step}"),
         sentence: format!("The worker stands still when {when}, another takes over, the first goes on."),
         rejected: 0,
+        brokers: Brokers::One,
         cause: Cause::StopAt(step),
     });
     let scenes = SCENES.iter().map(|(name, sentence, cause)| Fault {
         name: (*name).to_owned(),
         sentence: (*sentence).to_owned(),
         rejected: 0,
+        brokers: Brokers::One,
         cause: Cause::Scene(*cause),
     });
+    let too_few_replicas = Fault {
+        name: "too-few-replicas".to_owned(),
+        sentence: "Of two in-sync replicas one is gone: nothing may be answered OK.".to_owned(),
+        rejected: 0,
+        brokers: Brokers::Two,
+        cause: Cause::Scene(brokers::too_few_replicas),
+    };
     let undecodable = Fault {
         name: "undecodable-record".to_owned(),
         sentence: "Records that nobody can decode are rejected with their bytes, and the partition moves on."
             .to_owned(),
         rejected: brokers::UNDECODABLE.len() as u64,
+        brokers: Brokers::One,
         cause: Cause::Scene(brokers::undecodable_record),
     };
-    kills.chain(stops).chain(scenes).chain([undecodable]).collect()
+    kills.chain(stops).chain(scenes).chain([too_few_replicas, undecodable]).collect()
 }

@@ -20,6 +20,7 @@ use crate::stack::Stack;
 use crate::{http, prerequisites};
 
 pub use crate::services::{clickhouse::SERVICE as CLICKHOUSE, kafka::SERVICE as KAFKA};
+pub const SECOND_KAFKA: &str = "kafka-2";
 pub const GATEWAY: &str = "gateway";
 pub const WORKERS: [&str; 3] = ["worker-1", "worker-2", "worker-3"];
 /// Batteries of the fleet.
@@ -45,11 +46,20 @@ const SETTINGS: &[(&str, &str)] = &[
 /// Several heartbeats in a session.
 const MORE_CONFIGURATION: &str = "[kafka.properties]\n\"heartbeat.interval.ms\" = \"500\"\n";
 
+/// How many brokers the cluster has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Brokers {
+    One,
+    Two,
+}
+
 pub struct Lab {
     pub stack: Stack,
     pub binaries: PathBuf,
     pub site: Site,
     node: kafka::Node,
+    /// Where there are two brokers, each partition is on both.
+    second: Option<kafka::Node>,
     engine: clickhouse::Engine,
     /// Between gateways and Kafka.
     pub kafka_proxy: Proxy,
@@ -82,7 +92,7 @@ struct Wanted {
 
 impl Lab {
     /// Starts everything with empty data: services, proxies, a gateway and a worker.
-    pub fn start(folder: PathBuf, binaries: PathBuf) -> anyhow::Result<Lab> {
+    pub fn start(folder: PathBuf, binaries: PathBuf, brokers: Brokers) -> anyhow::Result<Lab> {
         prerequisites::for_kafka()?;
         prerequisites::for_clickhouse()?;
         let jars = kafka::Jars::install()?;
@@ -103,6 +113,18 @@ impl Lab {
         let services = Services { kafka: node.bootstrap.clone(), clickhouse: engine.url() };
         clickhouse::wait_ready(&mut stack, &services.clickhouse)?;
         kafka::wait_ready(&mut stack, &services.kafka)?;
+        let second = match brokers {
+            Brokers::One => None,
+            Brokers::Two => {
+                let second = node.prepare_second(&stack)?;
+                stack.start_again(SECOND_KAFKA, &mut second.command())?;
+                wait_for("two brokers", READY_DEADLINE, || {
+                    stack.check()?;
+                    Ok(kafka::brokers(&services.kafka).is_ok_and(|brokers| brokers == 2).then_some(()))
+                })?;
+                Some(second)
+            }
+        };
 
         let site = Site::new(&stack, &services, &binaries, MORE_CONFIGURATION)?;
         let mut lab = Lab {
@@ -110,6 +132,7 @@ impl Lab {
             binaries,
             site,
             node,
+            second,
             engine,
             kafka_proxy,
             clickhouse_proxy,
@@ -126,7 +149,11 @@ impl Lab {
     }
 
     fn set_up(&mut self) -> anyhow::Result<()> {
-        self.site.run(&["migrate"])?;
+        let mut migrate = self.site.command(&["migrate"]);
+        if self.second.is_some() {
+            migrate.env("WATTLINE_KAFKA_REPLICATION", "2").env("WATTLINE_KAFKA_MIN_INSYNC_REPLICAS", "2");
+        }
+        process::run(&mut migrate)?;
         self.site.create_token(CLIENT)?;
         let devices = self.stack.folder().join("devices.jsonl");
         let mut list = self.fleet();
@@ -195,7 +222,11 @@ impl Lab {
 
     /// Starts Kafka or ClickHouse again where they were.
     pub fn start_service(&mut self, name: &str) -> anyhow::Result<()> {
-        let mut command = if name == KAFKA { self.node.command() } else { self.engine.command() };
+        let mut command = match (name, &self.second) {
+            (KAFKA, _) => self.node.command(),
+            (SECOND_KAFKA, Some(second)) => second.command(),
+            _ => self.engine.command(),
+        };
         self.stack.start_again(name, &mut command).map(drop)
     }
 

@@ -159,7 +159,7 @@ pub struct Scene {
 }
 
 fn cause(fault: &Fault, folder: &Path, binaries: &Path, common: &Common) -> anyhow::Result<()> {
-    let mut lab = Lab::start(folder.to_owned(), binaries.to_owned())?;
+    let mut lab = Lab::start(folder.to_owned(), binaries.to_owned(), fault.brokers)?;
     let load = Some(Load::start(&mut lab, common.rate)?);
     let mut scene = Scene { lab, dice: Dice::new(common.seed), load };
     scene.lab.pass(QUIET)?;

@@ -84,6 +84,7 @@ pub struct Detour {
 pub struct Node {
     jars: Jars,
     properties: PathBuf,
+    controller: u16,
     pub bootstrap: String,
 }
 
@@ -94,18 +95,25 @@ impl Node {
             Data::Kept => stack.folder().join(SERVICE),
         };
         fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-        let ports = free_ports()?;
-        let properties = folder.join("server.properties");
-        fs::write(&properties, server_properties(ports, detour, &folder.join("data")))
-            .with_context(|| format!("writing {}", properties.display()))?;
+        let [broker, controller] = free_ports()?;
+        let text = server_properties(broker, Controller::Within(controller), detour, &folder.join("data"));
+        let properties = write_properties(&folder, &text)?;
+        format_storage(stack, jars, &properties)?;
+        let jars = Jars(jars.0.clone());
+        Ok(Node { jars, properties, controller, bootstrap: format!("127.0.0.1:{broker}") })
+    }
 
-        let mut format = jars.java();
-        format
-            .args(["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", CLUSTER_ID, "-c"])
-            .arg(&properties)
-            .stdout(fs::File::create(stack.log("kafka-format"))?);
-        run_within(FORMAT_DEADLINE, &mut format).context("formatting Kafka's storage")?;
-        Ok(Node { jars: Jars(jars.0.clone()), properties, bootstrap: format!("127.0.0.1:{}", ports[0]) })
+    /// A second broker of this node's cluster, with empty data.
+    pub fn prepare_second(&self, stack: &Stack) -> anyhow::Result<Node> {
+        let folder = stack.fresh_folder("kafka-2")?;
+        let [broker, detour] = free_ports()?;
+        let detour = Detour { port: detour, advertised: detour };
+        let controller = Controller::Elsewhere(self.controller);
+        let text = server_properties(broker, controller, Some(detour), &folder.join("data"));
+        let properties = write_properties(&folder, &text)?;
+        format_storage(stack, &self.jars, &properties)?;
+        let bootstrap = format!("127.0.0.1:{broker}");
+        Ok(Node { jars: Jars(self.jars.0.clone()), properties, controller: self.controller, bootstrap })
     }
 
     pub fn command(&self) -> Command {
@@ -122,26 +130,55 @@ pub fn start(stack: &mut Stack, jars: &Jars, data: Data) -> anyhow::Result<Strin
     Ok(node.bootstrap)
 }
 
-fn server_properties([broker, controller]: [u16; 2], detour: Option<Detour>, data: &Path) -> String {
+fn write_properties(folder: &Path, text: &str) -> anyhow::Result<PathBuf> {
+    let properties = folder.join("server.properties");
+    fs::write(&properties, text).with_context(|| format!("writing {}", properties.display()))?;
+    Ok(properties)
+}
+
+fn format_storage(stack: &Stack, jars: &Jars, properties: &Path) -> anyhow::Result<()> {
+    let mut format = jars.java();
+    format
+        .args(["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", CLUSTER_ID, "-c"])
+        .arg(properties)
+        .stdout(fs::File::create(stack.log("kafka-format"))?);
+    run_within(FORMAT_DEADLINE, &mut format).context("formatting Kafka's storage")
+}
+
+/// The port of the cluster's controller, and whether it is in the same process.
+#[derive(Clone, Copy)]
+enum Controller {
+    Within(u16),
+    Elsewhere(u16),
+}
+
+fn server_properties(broker: u16, controller: Controller, detour: Option<Detour>, data: &Path) -> String {
     let [mut listener, mut advertised, mut protocol] = [const { String::new() }; 3];
+    let (roles, id, controller) = match controller {
+        Controller::Within(port) => {
+            listener = format!(",CONTROLLER://127.0.0.1:{port}");
+            ("broker,controller", 1, port)
+        }
+        Controller::Elsewhere(port) => ("broker", 2, port),
+    };
     if let Some(detour) = detour {
-        listener = format!(",DETOUR://127.0.0.1:{}", detour.port);
+        listener += &format!(",DETOUR://127.0.0.1:{}", detour.port);
         advertised = format!(",DETOUR://127.0.0.1:{}", detour.advertised);
         protocol = ",DETOUR:PLAINTEXT".to_owned();
     }
     format!(
-        "# One node that is broker and controller. Written at every start: the ports are free ones.
-process.roles=broker,controller
-node.id=1
+        "# Written at every start: the ports are free ones.
+process.roles={roles}
+node.id={id}
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=BROKER://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}{listener}
+listeners=BROKER://127.0.0.1:{broker}{listener}
 advertised.listeners=BROKER://127.0.0.1:{broker}{advertised}
 inter.broker.listener.name=BROKER
 listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT{protocol}
 log.dirs={data}
 
-# There is no second node to hold a copy.
+# As a rule there is no second node to hold a copy.
 default.replication.factor=1
 min.insync.replicas=1
 offsets.topic.replication.factor=1
@@ -184,7 +221,7 @@ pub fn answers(bootstrap: &str) -> bool {
 }
 
 /// How many brokers the cluster has, by a Metadata request, version 1, for no topic.
-fn brokers(bootstrap: &str) -> io::Result<i32> {
+pub fn brokers(bootstrap: &str) -> io::Result<i32> {
     const METADATA: i16 = 3;
     const VERSION: i16 = 1;
     const CORRELATION_ID: i32 = 1;
