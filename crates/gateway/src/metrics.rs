@@ -37,16 +37,6 @@ pub fn describe_metrics() {
     );
     describe_gauge!("wattline_directory_devices", "Devices in the live snapshot of the directory.");
     describe_gauge!("wattline_directory_tokens", "Tokens in the live snapshot of the directory.");
-    describe_counter!(
-        "wattline_kafka_produce_errors_total",
-        "Records that Kafka did not confirm, by reason."
-    );
-    describe_gauge!(
-        "wattline_kafka_producer_queue_bytes",
-        Unit::Bytes,
-        "Bytes of records that wait for their acknowledgement."
-    );
-    describe_gauge!("wattline_kafka_broker_up", "Whether a broker is connected, by role.");
 }
 
 pub(crate) fn connection_opened() {

@@ -5,6 +5,7 @@
 
 mod consumer;
 mod group;
+mod metrics;
 mod producer;
 mod reader;
 mod topics;
@@ -17,6 +18,7 @@ pub use consumer::{
     Assigned, CommitError, Committer, ConsumeError, Consumer, ConsumerSettings, Delivery, Partitions, Start,
 };
 pub use group::group_members;
+pub use metrics::describe_metrics;
 pub use producer::{Appended, Health, Producer, ProducerSettings, Record};
 pub use rdkafka::error::{KafkaError, RDKafkaErrorCode as KafkaErrorCode};
 pub use reader::Reader;

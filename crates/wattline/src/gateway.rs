@@ -27,6 +27,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (listen, ops_listen) = (config.gateway.listen()?, config.gateway.ops_listen()?);
 
     let metrics = install_metrics()?;
+    wattline_kafka::describe_metrics();
     wattline_gateway::describe_metrics();
     let mut shutdown = Shutdown::on_signals()?;
 

@@ -8,6 +8,7 @@ use wattline_runtime::{Readiness, Shutdown, install_metrics, serve_ops};
 use wattline_worker::Worker;
 
 use crate::config::Config;
+use crate::rebuild;
 
 struct Ready(Arc<Worker>);
 
@@ -23,11 +24,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let settings = config.worker.settings(&config.kafka, &config.parquet)?;
     let consumer = config.worker.consumer(&config.kafka)?;
     let tables = ClickHouse::new(config.clickhouse.settings()?);
+    rebuild::refuse_during_exchange(&tables).await?;
     let row_group_bytes_max = config.parquet.row_group_bytes_max as usize;
     let files = Folder::new(&config.parquet.dir).with_row_group_bytes_max(row_group_bytes_max);
     let producer = Producer::new(&connection, &config.worker.producer()?)?;
 
     let metrics = install_metrics()?;
+    wattline_kafka::describe_metrics();
     wattline_worker::describe_metrics();
     wattline_clickhouse_sink::describe_metrics();
     wattline_parquet_sink::describe_metrics();

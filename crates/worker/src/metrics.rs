@@ -45,7 +45,6 @@ pub fn describe_metrics() {
         "wattline_worker_consumer_lag_records",
         "Records in Kafka that are not stored in ClickHouse yet, by topic and partition."
     );
-    describe_counter!("wattline_kafka_consume_errors_total", "Errors the consumer went on after.");
 }
 
 pub(crate) fn batch_stored(partition: &TopicPartition, counts: &Counts, remembered: usize, took: Duration) {
