@@ -46,7 +46,7 @@ enum Command {
     Fault(fault::Options),
     /// Cause random faults on the real services, under load, and count every point.
     Chaos(chaos::Options),
-    /// What CI runs: format, lints, licences where cargo-deny is installed, and the tests.
+    /// What CI runs: format, lints, licences where cargo-deny is installed, the tests, and a minute of chaos.
     Ci,
     /// Start Kafka and ClickHouse alone, for work by hand.
     Up,

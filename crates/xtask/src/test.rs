@@ -8,7 +8,7 @@ use clap::Args;
 use crate::cargo::cargo;
 use crate::services::{self, Data};
 use crate::stack::Stack;
-use crate::{paths, prerequisites, process};
+use crate::{chaos, paths, prerequisites, process};
 
 #[derive(Args, Default)]
 pub struct Options {
@@ -60,7 +60,12 @@ pub fn ci() -> anyhow::Result<ExitCode> {
     let lints = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     step("lints", cargo().args(lints))?;
     println!("== tests");
-    test(&Options::default())
+    let tested = test(&Options::default())?;
+    if tested != ExitCode::SUCCESS {
+        return Ok(tested);
+    }
+    println!("== chaos");
+    chaos::run(&chaos::Options::ci())
 }
 
 fn step(name: &str, command: &mut Command) -> anyhow::Result<()> {

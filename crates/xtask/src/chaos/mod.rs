@@ -20,6 +20,7 @@ use crate::fault::oracle::{self, Verdict};
 use crate::fault::within;
 use crate::paths;
 
+const CI_SECONDS: u64 = 60;
 /// From one fault to the next, its own time included where it takes longer.
 const PAUSE_MS: [u64; 2] = [1_500, 5_500];
 /// For the start, the healing, the draining and the counts.
@@ -28,13 +29,20 @@ const GRACE: Duration = Duration::from_secs(15 * 60);
 #[derive(Args)]
 pub struct Options {
     /// How long faults go on.
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = CI_SECONDS)]
     pub seconds: u64,
     /// Write the account to this file, as JSON.
     #[arg(long)]
     pub report: Option<PathBuf>,
     #[command(flatten)]
     pub common: Common,
+}
+
+impl Options {
+    /// What CI runs.
+    pub fn ci() -> Options {
+        Options { seconds: CI_SECONDS, report: None, common: Common::new() }
+    }
 }
 
 #[derive(Serialize)]
@@ -60,13 +68,13 @@ pub fn folder() -> anyhow::Result<PathBuf> {
 }
 
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    println!("The seed is {}", options.common.seed);
+    let seed = options.common.seed()?;
     let folder = folder()?;
     let binaries = options.common.binaries(&folder)?;
     let deadline = Duration::from_secs(options.seconds) + GRACE;
     let report = within(deadline, "chaos", || {
         let lab = Lab::start(folder.clone(), binaries, Brokers::One)?;
-        cause(options, lab)
+        cause(lab, options.seconds, seed, options.common.rate)
     })?;
     println!(
         "{} faults in {} s; {}, restarts {}",
@@ -87,13 +95,12 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-fn cause(options: &Options, mut lab: Lab) -> anyhow::Result<Report> {
-    let Common { seed, rate, .. } = options.common;
+fn cause(mut lab: Lab, seconds: u64, seed: u64, rate: u32) -> anyhow::Result<Report> {
     let load = Load::start(&mut lab, rate)?;
     let mut chaos = Chaos::new(Dice::new(seed));
     let mut faults = Vec::new();
     let began = Instant::now();
-    let end = began + Duration::from_secs(options.seconds);
+    let end = began + Duration::from_secs(seconds);
     loop {
         let [low, high] = PAUSE_MS;
         let pause = chaos.dice.milliseconds(low, high);
@@ -112,12 +119,5 @@ fn cause(options: &Options, mut lab: Lab) -> anyhow::Result<Report> {
     let told = load.finish(&mut lab)?;
     println!("{} points were answered OK; waiting until all is stored …", told.report.points_ok);
     let verdict = oracle::judge(&mut lab, &told)?;
-    Ok(Report {
-        seed,
-        seconds: options.seconds,
-        faults_done: faults.len(),
-        verdict,
-        restarts: lab.restarts,
-        faults,
-    })
+    Ok(Report { seed, seconds, faults_done: faults.len(), verdict, restarts: lab.restarts, faults })
 }

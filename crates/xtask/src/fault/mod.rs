@@ -12,6 +12,7 @@ mod sinks;
 mod workers;
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -27,6 +28,8 @@ use self::load::Load;
 use crate::cargo::{self, Profile};
 use crate::{paths, prerequisites};
 
+/// Points a second: a load that a development machine carries besides everything else.
+const RATE: u32 = 3_000;
 /// The load before the first fault, and behind the last one.
 const QUIET: Duration = Duration::from_secs(3);
 /// Far more than any fault takes: whatever hangs is ended then.
@@ -51,11 +54,11 @@ pub struct Options {
 #[derive(Args)]
 pub struct Common {
     /// Points a second that the fleet posts.
-    #[arg(long, default_value_t = 3_000)]
+    #[arg(long, default_value_t = RATE)]
     pub rate: u32,
-    /// Decides every choice that is left to chance.
-    #[arg(long, default_value_t = 7)]
-    pub seed: u64,
+    /// Decides every choice that is left to chance; without it, chance does, and the seed is printed.
+    #[arg(long)]
+    seed: Option<u64>,
     /// Build with optimisation, which takes longer.
     #[arg(long)]
     release: bool,
@@ -65,6 +68,26 @@ pub struct Common {
 }
 
 impl Common {
+    /// With nothing given.
+    pub fn new() -> Common {
+        Common { rate: RATE, seed: None, release: false, no_build: false }
+    }
+
+    pub fn seed(&self) -> anyhow::Result<u64> {
+        let seed = match self.seed {
+            Some(seed) => seed,
+            None => {
+                let mut bytes = [0; 4];
+                fs::File::open("/dev/urandom")
+                    .and_then(|mut file| file.read_exact(&mut bytes))
+                    .context("random bytes")?;
+                u32::from_le_bytes(bytes).into()
+            }
+        };
+        println!("The seed is {seed}");
+        Ok(seed)
+    }
+
     /// Builds the binaries and puts copies of them into the folder: a later build must not replace what
     /// is started again and again.
     pub fn binaries(&self, folder: &Path) -> anyhow::Result<PathBuf> {
@@ -112,12 +135,14 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         }
     };
     let folder = folder()?;
+    let seed = options.common.seed()?;
     let binaries = options.common.binaries(&folder)?;
     let mut failed = Vec::new();
     for fault in chosen {
         println!("== {}: {}", fault.name, fault.sentence);
         let started = Instant::now();
-        let outcome = within(DEADLINE, &fault.name, || cause(fault, &folder, &binaries, &options.common));
+        let outcome =
+            within(DEADLINE, &fault.name, || cause(fault, &folder, &binaries, seed, options.common.rate));
         let seconds = started.elapsed().as_secs();
         match outcome {
             Ok(()) => println!("== {}: survived ({seconds} s)\n", fault.name),
@@ -158,10 +183,10 @@ pub struct Scene {
     pub load: Option<Load>,
 }
 
-fn cause(fault: &Fault, folder: &Path, binaries: &Path, common: &Common) -> anyhow::Result<()> {
+fn cause(fault: &Fault, folder: &Path, binaries: &Path, seed: u64, rate: u32) -> anyhow::Result<()> {
     let mut lab = Lab::start(folder.to_owned(), binaries.to_owned(), fault.brokers)?;
-    let load = Some(Load::start(&mut lab, common.rate)?);
-    let mut scene = Scene { lab, dice: Dice::new(common.seed), load };
+    let load = Some(Load::start(&mut lab, rate)?);
+    let mut scene = Scene { lab, dice: Dice::new(seed), load };
     scene.lab.pass(QUIET)?;
     fault.run(&mut scene)?;
     let Scene { mut lab, load, .. } = scene;
