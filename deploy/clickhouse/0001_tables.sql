@@ -104,6 +104,7 @@ CREATE TABLE IF NOT EXISTS rejected (
     _offset Int64 CODEC(Delta, ZSTD(1)) COMMENT 'Kafka offset of the record that holds the point.',
     _index Int32 CODEC(ZSTD(1)) COMMENT 'Place of the point in its record, from 0.',
     _version UInt64 CODEC(Delta, ZSTD(1)) COMMENT '_offset * 1024 + _index of the point that caused it: the point itself, or the one that displaced it.',
+    replayed_at DateTime64(3, 'UTC') DEFAULT toDateTime64(0, 3, 'UTC') CODEC(Delta, ZSTD(1)) COMMENT 'When the record was last appended to its topic again (wattline rejected replay), ms precision, UTC; 1970 when it was not.',
     INDEX position_partition _partition TYPE minmax GRANULARITY 1,
     INDEX position_offset _offset TYPE minmax GRANULARITY 1
 )

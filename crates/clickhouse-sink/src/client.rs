@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use clickhouse::{Client, RowOwned, RowRead, query::Query};
+use clickhouse::{Client, RowOwned, RowRead, query::Query, sql::Identifier};
 
 use crate::error::ClickHouseError;
 use crate::metrics;
@@ -55,6 +55,16 @@ impl ClickHouse {
             database: settings.database,
             request_timeout: settings.request_timeout,
         }
+    }
+
+    /// The database of this name with something behind it, on the same server.
+    pub(crate) fn beside(&self, suffix: &str) -> Self {
+        let database = format!("{}{suffix}", self.database);
+        Self { client: self.server.clone().with_database(&database), database, ..self.clone() }
+    }
+
+    pub(crate) fn name(&self) -> Identifier<'_> {
+        Identifier(&self.database)
     }
 
     /// Asks for an answer and nothing else.

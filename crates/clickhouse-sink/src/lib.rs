@@ -30,6 +30,8 @@ mod insert;
 mod metrics;
 mod migrate;
 mod neighbours;
+mod rejected;
+mod replacement;
 mod table;
 
 pub use audit::{Position, StoredInterval, StoredPoint};
@@ -40,4 +42,6 @@ pub use insert::{Range, Verified};
 pub use metrics::describe_metrics;
 pub use migrate::MigrateError;
 pub use neighbours::{Around, DisplacedReading, StoredReading, Thousandths};
+pub use rejected::{RejectedFilter, RejectedPlace, RejectedRow};
+pub use replacement::{Left, Replacement};
 pub use table::Table;

@@ -82,10 +82,10 @@ pub struct DisplacedReading {
 }
 
 /// A `String` column holds any bytes.
-mod bytes_of_string {
+pub(crate) mod bytes_of_string {
     use serde::{Deserialize as _, Deserializer};
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         Ok(<&[u8]>::deserialize(deserializer)?.to_vec())
     }
 }

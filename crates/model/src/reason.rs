@@ -10,6 +10,9 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    pub const ALL: [RejectReason; 3] =
+        [RejectReason::UndecodableRecord, RejectReason::UnknownVersion, RejectReason::EqualTimestampConflict];
+
     pub const fn name(self) -> &'static str {
         match self {
             RejectReason::UndecodableRecord => "UNDECODABLE_RECORD",

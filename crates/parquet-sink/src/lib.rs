@@ -21,10 +21,13 @@ mod metrics;
 mod name;
 mod part;
 mod read;
+mod replacement;
 
 pub use error::ParquetSinkError;
 pub use folder::{Folder, StoredRange};
 pub use metrics::describe_metrics;
 pub use name::Kind;
+pub use parquet::errors::ParquetError;
 pub use part::{FinishedFile, PartFile};
-pub use read::{Position, StoredInterval, StoredPoint, derived_intervals, points};
+pub use read::{Columns, Position, StoredInterval, StoredPoint, Texts, derived_intervals, points, rows};
+pub use replacement::Replacement;

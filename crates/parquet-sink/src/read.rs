@@ -1,5 +1,5 @@
-//! Reading back what the audit compares: keys and positions of points, and derived intervals. A few
-//! columns are read, a batch at a time, whatever the size of the file.
+//! Reading back: whole rows for who computes anew, and for the audit a few columns, the keys and
+//! positions of points and the derived intervals; a batch at a time, whatever the size of the file.
 
 use std::fs::File;
 use std::path::Path;
@@ -73,7 +73,7 @@ pub fn points(
     match kind {
         Kind::Readings => {
             let names = ["client_id", "device_id", "timestamp", "in_chain", "_offset", "_index"];
-            read(path, &names, |columns| {
+            read(path, Some(&names), |columns| {
                 let (keys, in_chain) = (Keys::of(columns, "timestamp")?, columns.flags("in_chain")?);
                 (0..columns.rows()).for_each(|row| each(keys.point(row, in_chain.value(row))));
                 Ok(())
@@ -81,7 +81,7 @@ pub fn points(
         }
         Kind::Intervals => {
             let names = ["client_id", "device_id", "source", "end_time", "_offset", "_index"];
-            read(path, &names, |columns| {
+            read(path, Some(&names), |columns| {
                 let (keys, source) = (Keys::of(columns, "end_time")?, columns.texts("source")?);
                 for row in (0..columns.rows()).filter(|&row| source.value(row) == "REPORTED") {
                     each(keys.point(row, false));
@@ -99,7 +99,7 @@ pub fn derived_intervals(
 ) -> Result<(), ParquetSinkError> {
     let keys = ["client_id", "device_id", "source", "start_time", "end_time", "gap", "_offset", "_index"];
     let names: Vec<&str> = keys.iter().chain(&ENERGIES).chain(&QUALITIES).copied().collect();
-    read(path, &names, |columns| {
+    read(path, Some(&names), |columns| {
         let (keys, source) = (Keys::of(columns, "end_time")?, columns.texts("source")?);
         let starts = columns.numbers::<TimestampMillisecondType>("start_time")?;
         let gaps = columns.flags("gap")?;
@@ -123,16 +123,28 @@ pub fn derived_intervals(
     })
 }
 
+/// All rows of a file with all their columns, in its order, a batch at a time.
+pub fn rows(
+    path: &Path,
+    each: impl FnMut(Columns<'_>) -> Result<(), ParquetError>,
+) -> Result<(), ParquetSinkError> {
+    read(path, None, each)
+}
+
+/// No names means all columns.
 fn read(
     path: &Path,
-    names: &[&str],
+    names: Option<&[&str]>,
     mut each: impl FnMut(Columns<'_>) -> Result<(), ParquetError>,
 ) -> Result<(), ParquetSinkError> {
     let file = File::open(path).map_err(|error| ParquetSinkError::io("open", path, error))?;
     let batches = || {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
-        let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
-        for batch in builder.with_projection(mask).with_batch_size(ROWS_PER_BATCH).build()? {
+        let mut builder = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(ROWS_PER_BATCH);
+        if let Some(names) = names {
+            let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
+            builder = builder.with_projection(mask);
+        }
+        for batch in builder.build()? {
             each(Columns(&batch?))?;
         }
         Ok(())
@@ -173,30 +185,32 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// The columns of a batch, by name.
+/// The columns of a batch, by name. One that is missing or of another type is an error.
 #[derive(Clone, Copy)]
-struct Columns<'a>(&'a RecordBatch);
+pub struct Columns<'a>(&'a RecordBatch);
 
 impl<'a> Columns<'a> {
-    fn rows(self) -> usize {
+    pub fn rows(self) -> usize {
         self.0.num_rows()
     }
 
-    fn texts(self, name: &str) -> Result<Texts<'a>, ParquetError> {
+    pub fn texts(self, name: &str) -> Result<Texts<'a>, ParquetError> {
         let column = self.column(name)?;
         if let Some(values) = column.as_string_opt::<i32>() {
-            return Ok(Texts { keys: None, values });
+            return Ok(Texts { column, keys: None, values });
         }
         let dictionary = column.as_any_dictionary_opt().ok_or_else(|| wrong(name))?;
         let values = dictionary.values().as_string_opt::<i32>().ok_or_else(|| wrong(name))?;
-        Ok(Texts { keys: Some(dictionary.normalized_keys()), values })
+        // A column of nothing but nulls has no values, and no keys that could be told.
+        let keys = if values.is_empty() { Vec::new() } else { dictionary.normalized_keys() };
+        Ok(Texts { column, keys: Some(keys), values })
     }
 
-    fn numbers<T: ArrowPrimitiveType>(self, name: &str) -> Result<&'a PrimitiveArray<T>, ParquetError> {
+    pub fn numbers<T: ArrowPrimitiveType>(self, name: &str) -> Result<&'a PrimitiveArray<T>, ParquetError> {
         self.column(name)?.as_primitive_opt::<T>().ok_or_else(|| wrong(name))
     }
 
-    fn flags(self, name: &str) -> Result<&'a BooleanArray, ParquetError> {
+    pub fn flags(self, name: &str) -> Result<&'a BooleanArray, ParquetError> {
         self.column(name)?.as_boolean_opt().ok_or_else(|| wrong(name))
     }
 
@@ -220,13 +234,19 @@ fn wrong(name: &str) -> ParquetError {
 }
 
 /// A column of texts, plain or as a dictionary.
-struct Texts<'a> {
+pub struct Texts<'a> {
+    column: &'a dyn Array,
     keys: Option<Vec<usize>>,
     values: &'a StringArray,
 }
 
 impl<'a> Texts<'a> {
-    fn value(&self, row: usize) -> &'a str {
+    /// The text of a row, which must have one.
+    pub fn value(&self, row: usize) -> &'a str {
         self.values.value(self.keys.as_ref().map_or(row, |keys| keys[row]))
+    }
+
+    pub fn get(&self, row: usize) -> Option<&'a str> {
+        self.column.is_valid(row).then(|| self.value(row))
     }
 }

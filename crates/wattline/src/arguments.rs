@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use wattline_model::RejectReason;
 
 /// Telemetry ingestion for home batteries.
 #[derive(Debug, Parser)]
@@ -29,6 +30,20 @@ pub enum Command {
         #[arg(long)]
         complete: bool,
     },
+    /// What was answered OK and could not be stored: look at it, append it to its topic again.
+    Rejected {
+        #[command(subcommand)]
+        command: RejectedCommand,
+    },
+    /// Compute all tables and files anew, with the workers stopped, and exchange them for those that are there.
+    Rebuild {
+        /// Where to read the points: the records in Kafka, or the Parquet files where Kafka no longer has all.
+        #[arg(long, value_enum, default_value_t = RebuildSource::Kafka)]
+        from: RebuildSource,
+        /// Do it; otherwise it is only said what would be done.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Tokens of clients.
     Token {
         #[command(subcommand)]
@@ -39,6 +54,63 @@ pub enum Command {
         #[command(subcommand)]
         command: DevicesCommand,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct RejectedSelection {
+    /// Only those of this reason.
+    #[arg(long, value_parser = RejectReason::ALL.map(RejectReason::name))]
+    pub reason: Option<String>,
+    /// Only those of this Kafka topic.
+    #[arg(long)]
+    pub topic: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RejectedCommand {
+    /// List the newest.
+    List {
+        #[command(flatten)]
+        selection: RejectedSelection,
+        /// So many at most.
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        limit: u32,
+        /// One JSON object a line, with the record in base64.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Append the original bytes to their topic and partition again, where a worker takes them anew.
+    Replay {
+        #[command(flatten)]
+        selection: RejectedSelection,
+        /// So many at most, the oldest of each partition first.
+        #[arg(long, value_name = "N")]
+        limit: Option<u32>,
+        /// Also what was replayed before.
+        #[arg(long)]
+        again: bool,
+        /// Also what would be rejected again.
+        #[arg(long)]
+        force: bool,
+        /// Do it; otherwise it is only said what would be done.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RebuildSource {
+    Kafka,
+    Parquet,
+}
+
+impl std::fmt::Display for RebuildSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            RebuildSource::Kafka => "Kafka",
+            RebuildSource::Parquet => "Parquet",
+        })
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,6 +8,8 @@ mod config;
 mod gateway;
 mod manage;
 mod migrate;
+mod rebuild;
+mod rejected;
 mod worker;
 
 use std::process::ExitCode;
@@ -56,6 +58,8 @@ async fn command(command: Command, config: Config) -> anyhow::Result<ExitCode> {
         Command::Worker => worker::run(config).await?,
         Command::Migrate => migrate::run(config).await?,
         Command::Audit { json, complete } => return audit::run(config, json, complete).await,
+        Command::Rejected { command } => rejected::run(config, command).await?,
+        Command::Rebuild { from, yes } => return rebuild::run(config, from, yes).await,
         Command::Token { command } => manage::token(config, command).await?,
         Command::Devices { command } => manage::devices(config, command).await?,
     }

@@ -68,7 +68,7 @@ pub(crate) static REJECTED: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(fields))
 });
 
-const LIMITS: [&str; 4] =
+pub(crate) const LIMITS: [&str; 4] =
     ["limit_battery_charge_w", "limit_battery_discharge_w", "limit_home_w", "limit_solar_w"];
 
 fn dictionary(name: &str, keys: DataType, nullable: bool) -> Field {

@@ -25,11 +25,22 @@ pub(crate) struct Input<'a> {
     pub time_ms: i64,
     pub bytes: &'a [u8],
     pub record: Result<Record<'a>, RecordError>,
+    /// Where the points stood in the record as Kafka had it, in a record that lacks some of them.
+    pub indexes: Option<Vec<i32>>,
 }
 
 impl<'a> Input<'a> {
     pub(crate) fn new(offset: i64, time_ms: i64, bytes: &'a [u8]) -> Self {
-        Input { offset, time_ms, bytes, record: record::decode(bytes) }
+        Input { offset, time_ms, bytes, record: record::decode(bytes), indexes: None }
+    }
+
+    /// The place in Kafka of the point that is the `at`th of the record here.
+    fn position(&self, at: usize) -> Position {
+        let index = match &self.indexes {
+            Some(indexes) => indexes[at],
+            None => at as i32,
+        };
+        Position { offset: self.offset, index }
     }
 }
 
@@ -133,7 +144,7 @@ impl Deriver {
         for input in batch {
             match &input.record {
                 Err(error) => out.reject_record(input, error),
-                Ok(record) if self.kind == Kind::Battery => out.reported(input.offset, record),
+                Ok(record) if self.kind == Kind::Battery => out.reported(input, record),
                 Ok(record) => self.counter_record(input, record, batch, &stored, &mut chains, &mut out),
             }
         }
@@ -182,10 +193,10 @@ impl Deriver {
     ) {
         let header = &record.header;
         let mut touched = Vec::new();
-        for (index, point) in (0..).zip(&record.points) {
+        for (at, point) in record.points.iter().enumerate() {
             out.counts.points += 1;
-            let position = Position { offset: input.offset, index };
-            let Some(link) = link(point, position, Row::Batch { offset: input.offset, index }) else {
+            let position = input.position(at);
+            let Some(link) = link(point, position, Row::Batch { offset: input.offset, at }) else {
                 out.readings.push(header.client_id, point, header.received_at_ms, position);
                 continue;
             };
@@ -295,7 +306,7 @@ struct Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Row {
     /// In this batch.
-    Batch { offset: i64, index: i32 },
+    Batch { offset: i64, at: usize },
     /// Among the readings that were looked up.
     Stored(usize),
     /// Only its time and its counters are known. It is the first of its chain, so it ends no interval.
@@ -310,10 +321,10 @@ fn link(point: &Point<'_>, position: Position, row: Row) -> Option<Link<Origin>>
 
 fn row<'a>(row: Row, batch: &'a [Input<'a>], stored: &'a [Stored]) -> Option<(Header<'a>, &'a Point<'a>)> {
     match row {
-        Row::Batch { offset, index } => {
-            let at = batch.binary_search_by_key(&offset, |input| input.offset).ok()?;
-            let record = batch[at].record.as_ref().ok()?;
-            Some((record.header, record.points.get(usize::try_from(index).ok()?)?))
+        Row::Batch { offset, at } => {
+            let input = batch.binary_search_by_key(&offset, |input| input.offset).ok()?;
+            let record = batch[input].record.as_ref().ok()?;
+            Some((record.header, record.points.get(at)?))
         }
         Row::Stored(at) => {
             let stored = stored.get(at)?;
@@ -344,8 +355,8 @@ struct Output {
 
 impl Output {
     /// The points of a record of interval data are intervals as they are.
-    fn reported(&mut self, offset: i64, record: &Record<'_>) {
-        for (index, point) in (0..).zip(&record.points) {
+    fn reported(&mut self, input: &Input<'_>, record: &Record<'_>) {
+        for (at, point) in record.points.iter().enumerate() {
             self.counts.points += 1;
             let energy = |quantity| point.quantities.get(quantity);
             self.intervals.push(&IntervalRow {
@@ -360,7 +371,7 @@ impl Output {
                 },
                 end: point,
                 received_at_ms: record.header.received_at_ms,
-                position: Position { offset, index },
+                position: input.position(at),
             });
         }
     }

@@ -8,6 +8,7 @@ mod columns;
 mod derive;
 mod metrics;
 mod progress;
+mod rebuild;
 mod settings;
 #[cfg(test)]
 mod simulation;
@@ -17,5 +18,6 @@ mod task;
 
 pub use metrics::describe_metrics;
 pub use progress::{Progress, SinkProgress};
+pub use rebuild::Rebuild;
 pub use settings::Settings;
 pub use supervisor::Worker;
