@@ -94,6 +94,21 @@ pub enum SiteTokenError {
     TooLong,
 }
 
+impl SiteTokenError {
+    /// The name in metrics and in the audit trail.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "site_token_malformed",
+            Self::UnknownKey => "site_token_unknown_key",
+            Self::Forged => "site_token_forged",
+            Self::Foreign => "site_token_foreign",
+            Self::Early => "site_token_early",
+            Self::Expired => "site_token_expired",
+            Self::TooLong => "site_token_too_long",
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Payload<'a> {
     #[serde(borrow)]

@@ -16,8 +16,16 @@ pub(crate) struct TokenChange {
     pub seq: i64,
     pub client_no: u32,
     pub key_id: KeyId,
-    /// `None` once the token is revoked.
-    pub stored: Option<(u16, TokenHash)>,
+    pub stored: (u16, TokenHash),
+    /// It lies ahead where the token was rotated.
+    pub revoked_at_ms: Option<i64>,
+}
+
+pub(crate) struct SiteChange {
+    pub seq: i64,
+    pub client_no: u32,
+    pub site_id: String,
+    pub is_deleted: bool,
 }
 
 pub(crate) struct DeviceChange {
@@ -79,12 +87,39 @@ impl Directory {
                 let hash = TokenHash::from_hex(row.try_get(4)?)
                     .ok_or_else(|| anyhow::anyhow!("the hash of token {key_id} is malformed"))?;
                 let version = u16::try_from(row.try_get::<i64, _>(3)?)?;
-                let is_revoked = row.try_get::<Option<i64>, _>(5)?.is_some();
                 Ok(TokenChange {
                     seq: row.try_get(0)?,
                     client_no: u32::try_from(row.try_get::<i64, _>(1)?)?,
                     key_id,
-                    stored: (!is_revoked).then_some((version, hash)),
+                    stored: (version, hash),
+                    revoked_at_ms: row.try_get(5)?,
+                })
+            })
+            .collect()
+    }
+
+    pub(crate) async fn site_changes(
+        &self,
+        after: i64,
+        upto: i64,
+        rows_max: i64,
+    ) -> anyhow::Result<Vec<SiteChange>> {
+        let rows = sqlx::query(
+            "SELECT seq, client_no, site_id, deleted_at_ms FROM sites \
+             WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3",
+        )
+        .bind(after)
+        .bind(upto)
+        .bind(rows_max)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(SiteChange {
+                    seq: row.try_get(0)?,
+                    client_no: u32::try_from(row.try_get::<i64, _>(1)?)?,
+                    site_id: row.try_get(2)?,
+                    is_deleted: row.try_get::<Option<i64>, _>(3)?.is_some(),
                 })
             })
             .collect()
@@ -98,7 +133,7 @@ impl Directory {
     ) -> anyhow::Result<Vec<DeviceChange>> {
         let rows = sqlx::query(
             "SELECT seq, client_no, device_id, battery_power_input_w, battery_power_output_w, \
-             counter_modulus_mwh, deleted_at_ms FROM devices \
+             counter_modulus_mwh, deleted_at_ms, type FROM devices \
              WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3",
         )
         .bind(after)
@@ -109,10 +144,14 @@ impl Directory {
         rows.iter()
             .map(|row| {
                 let is_deleted = row.try_get::<Option<i64>, _>(6)?.is_some();
+                let device_type: &str = row.try_get(7)?;
                 let limits = DeviceLimits {
                     charge_w: whole_watts(row.try_get(3)?),
                     discharge_w: whole_watts(row.try_get(4)?),
                     modulus_mwh: row.try_get::<Option<i64>, _>(5)?.map_or(Ok(0), u64::try_from)?,
+                    device_type: device_type
+                        .parse()
+                        .map_err(|rule| anyhow::anyhow!("a device's type {rule}"))?,
                 };
                 Ok(DeviceChange {
                     seq: row.try_get(0)?,

@@ -17,8 +17,23 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
                                PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;";
 
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "directory", include_str!("../../../deploy/directory/0001_directory.sql"))];
+/// A lock is waited for as long as SQLite would wait, and a transaction whose process is gone gives way.
+const POSTGRES_SETTINGS: &str =
+    "SET lock_timeout = '5s'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '30s'";
+
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "directory", include_str!("../../../deploy/directory/0001_directory.sql")),
+    (2, "sites, keys, audit", include_str!("../../../deploy/directory/0002_sites_keys_audit.sql")),
+];
+
+/// What keeps the audit trail append-only, by the name of the database. It may be applied again and again.
+const GUARDS: [(&str, &str); 2] = [
+    (SQLITE, include_str!("../../../deploy/directory/guard.sqlite.sql")),
+    (POSTGRES, include_str!("../../../deploy/directory/guard.postgres.sql")),
+];
+
+const SQLITE: &str = "SQLite";
+const POSTGRES: &str = "PostgreSQL";
 
 /// The directory's database. Cloning it shares the connections.
 #[derive(Clone, Debug)]
@@ -47,13 +62,27 @@ impl Directory {
             Migration::new(version, name, MigrationType::Simple, sql, false)
         });
         let migrator = Migrator::with_migrations(migrations.into());
-        migrator.run(&self.pool).await.context("cannot migrate the directory's database")
+        migrator.run(&self.pool).await.context("cannot migrate the directory's database")?;
+        let mut connection = self.pool.acquire().await?;
+        for (backend, guard) in GUARDS {
+            if connection.backend_name() == backend {
+                connection.execute(guard).await.context("cannot guard the audit trail")?;
+            }
+        }
+        Ok(())
     }
 
     /// Fails where the tables are not there or cannot be read.
     pub async fn check(&self) -> anyhow::Result<()> {
         let seq = self.last_seq().await;
         seq.context("the directory's tables cannot be read; `wattline migrate` creates them").map(drop)
+    }
+
+    /// Begins a transaction that changes something, behind all changes before it.
+    pub(crate) async fn begin_change(&self) -> anyhow::Result<Transaction<'static, Any>> {
+        let mut tx = self.pool.begin().await.context("cannot reach the directory")?;
+        take_seqs(&mut tx, 0).await.context("cannot change the directory")?;
+        Ok(tx)
     }
 
     /// Ends all connections, after the statements under way.
@@ -63,9 +92,11 @@ impl Directory {
 }
 
 async fn set_up(connection: &mut AnyConnection) -> sqlx::Result<()> {
-    if connection.backend_name() == "SQLite" {
-        connection.execute(SQLITE_SETTINGS).await?;
-    }
+    let settings = match connection.backend_name() {
+        POSTGRES => POSTGRES_SETTINGS,
+        _ => SQLITE_SETTINGS,
+    };
+    connection.execute(settings).await?;
     Ok(())
 }
 

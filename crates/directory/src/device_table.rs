@@ -1,283 +1,99 @@
-//! All devices in memory, small enough for millions and quick enough for every data point.
-//!
-//! The table is cut into shards by the device's hash, so that growing moves one shard at a time and
-//! holds up nobody for long. One lock is around them all: a request takes it once, and its look-ups,
-//! free of atomic operations, overlap their waits for memory. An entry is 40 bytes: short ids lie in
-//! it, longer ones in the shard's text.
+//! What is kept in memory of a device, in 16 bytes.
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use crate::api::DeviceType;
+use crate::id_table::{IdTable, IdView};
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry as Slot;
-
-const SHARDS: usize = 256;
-const INLINE_BYTES: usize = 15;
-/// Below this, the text of deleted ids is not worth clearing away.
-const GARBAGE_BYTES_MIN: usize = 16 * 1024;
-
-/// What a device declared that it can move; 0 where it declared nothing.
+/// What a device is, and what it declared that it can move; 0 where it declared nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeviceLimits {
     pub charge_w: u32,
     pub discharge_w: u32,
     /// Where the battery's counters roll over, in 0.001 Wh.
     pub modulus_mwh: u64,
+    /// Only a battery sends battery telemetry.
+    pub device_type: DeviceType,
 }
 
 #[derive(Debug)]
-pub(crate) struct DeviceTable {
-    shards: RwLock<Box<[Shard]>>,
-}
+pub(crate) struct DeviceTable(IdTable<Packed>);
 
 /// All devices as they are at this moment: no change comes in between while it is held.
 ///
 /// Take one for a request's points together, and let go of it before anything waits. Whoever holds one
 /// must not ask the snapshot for devices besides: behind a waiting change, that would wait for ever.
-pub struct DeviceView<'a>(RwLockReadGuard<'a, Box<[Shard]>>);
+pub struct DeviceView<'a>(IdView<'a, Packed>);
 
-#[derive(Debug, Default)]
-struct Shard {
-    entries: HashTable<Entry>,
-    /// The ids that are too long to lie in an entry, one after the other.
-    text: Vec<u8>,
-    /// Bytes of `text` that no entry points to any more.
-    garbage_bytes: usize,
-}
-
-#[derive(Debug)]
-struct Entry {
+#[derive(Clone, Copy, Debug)]
+struct Packed {
+    /// The modulus, with the highest bit set for what is no battery. A modulus is far under 2^63.
     modulus_mwh: u64,
-    client_index: u32,
     charge_w: u32,
     discharge_w: u32,
-    /// The upper half of the device's hash; the shard is chosen by the lower half.
-    tag: u32,
-    id_bytes: u8,
-    /// The id, or where it begins in the shard's text.
-    id: [u8; INLINE_BYTES],
 }
 
-const _: () = assert!(size_of::<Entry>() == 40);
+const IS_EV_CHARGER: u64 = 1 << 63;
+
+const _: () = assert!(size_of::<Packed>() == 16);
 
 impl DeviceTable {
     pub fn new() -> Self {
-        Self { shards: RwLock::new((0..SHARDS).map(|_| Shard::default()).collect()) }
+        Self(IdTable::new())
     }
 
     pub fn view(&self) -> DeviceView<'_> {
-        DeviceView(self.shards.read().unwrap_or_else(PoisonError::into_inner))
+        DeviceView(self.0.view())
     }
 
     /// Sets the limits of a device, or removes it.
     pub fn set(&self, hash: u64, client_index: u32, device_id: &str, limits: Option<DeviceLimits>) {
-        // The lock is taken for each device, so that requests get in between the changes of a large import.
-        let mut shards = self.shards.write().unwrap_or_else(PoisonError::into_inner);
-        let shard = &mut shards[shard_index(hash)];
-        match limits {
-            Some(limits) => shard.insert(tag(hash), client_index, device_id, limits),
-            None => shard.remove(tag(hash), client_index, device_id),
-        }
+        self.0.set(hash, client_index, device_id, limits.map(Packed::from));
     }
 }
 
 impl DeviceView<'_> {
     /// The limits of a client's device; `None` where the client has no such device.
     pub fn get(&self, hash: u64, client_index: u32, device_id: &str) -> Option<DeviceLimits> {
-        let shard = &self.0[shard_index(hash)];
-        let tag = tag(hash);
-        let entry =
-            shard.entries.find(spread(tag), |entry| entry.is(&shard.text, tag, client_index, device_id))?;
-        Some(DeviceLimits {
-            charge_w: entry.charge_w,
-            discharge_w: entry.discharge_w,
-            modulus_mwh: entry.modulus_mwh,
-        })
+        self.0.get(hash, client_index, device_id).map(DeviceLimits::from)
     }
 
     /// The number of devices and the bytes they take.
     pub(crate) fn size(&self) -> (usize, usize) {
-        self.0.iter().fold((0, 0), |(devices, bytes), shard| {
-            let shard_bytes = size_of::<Shard>() + shard.entries.allocation_size() + shard.text.capacity();
-            (devices + shard.entries.len(), bytes + shard_bytes)
-        })
+        self.0.size()
     }
 }
 
-impl Shard {
-    fn insert(&mut self, tag: u32, client_index: u32, device_id: &str, limits: DeviceLimits) {
-        let Self { entries, text, .. } = self;
-        let slot = entries.entry(
-            spread(tag),
-            |entry| entry.is(text, tag, client_index, device_id),
-            |entry| spread(entry.tag),
-        );
-        match slot {
-            Slot::Occupied(mut occupied) => occupied.get_mut().set_limits(limits),
-            Slot::Vacant(vacant) => {
-                let mut entry = Entry::new(tag, client_index, device_id, text);
-                entry.set_limits(limits);
-                vacant.insert(entry);
-            }
-        }
-    }
-
-    fn remove(&mut self, tag: u32, client_index: u32, device_id: &str) {
-        let Self { entries, text, .. } = self;
-        let found = entries.find_entry(spread(tag), |entry| entry.is(text, tag, client_index, device_id));
-        let Ok(occupied) = found else {
-            return;
+impl From<DeviceLimits> for Packed {
+    fn from(limits: DeviceLimits) -> Self {
+        let flag = match limits.device_type {
+            DeviceType::Battery => 0,
+            DeviceType::EvCharger => IS_EV_CHARGER,
         };
-        let (entry, _) = occupied.remove();
-        if !entry.is_inline() {
-            self.garbage_bytes += usize::from(entry.id_bytes);
-        }
-        if self.garbage_bytes > GARBAGE_BYTES_MIN.max(self.text.len() / 2) {
-            self.compact();
-        }
-    }
-
-    fn compact(&mut self) {
-        let mut kept = Vec::with_capacity(self.text.len() - self.garbage_bytes);
-        for entry in self.entries.iter_mut().filter(|entry| !entry.is_inline()) {
-            let start = kept.len();
-            kept.extend_from_slice(entry.id(&self.text));
-            entry.set_text_start(start);
-        }
-        self.text = kept;
-        self.garbage_bytes = 0;
+        let DeviceLimits { charge_w, discharge_w, modulus_mwh, .. } = limits;
+        Self { modulus_mwh: modulus_mwh & !IS_EV_CHARGER | flag, charge_w, discharge_w }
     }
 }
 
-impl Entry {
-    fn new(tag: u32, client_index: u32, device_id: &str, text: &mut Vec<u8>) -> Self {
-        let bytes = device_id.as_bytes();
-        let id_bytes = u8::try_from(bytes.len()).expect("device ids are at most 128 bytes");
-        let mut entry = Self {
-            modulus_mwh: 0,
-            client_index,
-            charge_w: 0,
-            discharge_w: 0,
-            tag,
-            id_bytes,
-            id: [0; INLINE_BYTES],
+impl From<Packed> for DeviceLimits {
+    fn from(packed: Packed) -> Self {
+        let device_type = match packed.modulus_mwh & IS_EV_CHARGER {
+            0 => DeviceType::Battery,
+            _ => DeviceType::EvCharger,
         };
-        if entry.is_inline() {
-            entry.id[..bytes.len()].copy_from_slice(bytes);
-        } else {
-            let start = text.len();
-            if text.capacity() - start < bytes.len() {
-                // A quarter at a time: doubling would waste more than the ids of a large fleet take.
-                text.reserve_exact(bytes.len().max(start / 4));
-            }
-            text.extend_from_slice(bytes);
-            entry.set_text_start(start);
-        }
-        entry
+        let Packed { modulus_mwh, charge_w, discharge_w } = packed;
+        Self { charge_w, discharge_w, modulus_mwh: modulus_mwh & !IS_EV_CHARGER, device_type }
     }
-
-    fn set_limits(&mut self, limits: DeviceLimits) {
-        self.charge_w = limits.charge_w;
-        self.discharge_w = limits.discharge_w;
-        self.modulus_mwh = limits.modulus_mwh;
-    }
-
-    fn set_text_start(&mut self, start: usize) {
-        let start = u32::try_from(start).expect("a shard's ids stay far under 4 GiB");
-        self.id[..4].copy_from_slice(&start.to_le_bytes());
-    }
-
-    fn is_inline(&self) -> bool {
-        usize::from(self.id_bytes) <= INLINE_BYTES
-    }
-
-    fn id<'a>(&'a self, text: &'a [u8]) -> &'a [u8] {
-        let bytes = usize::from(self.id_bytes);
-        if self.is_inline() {
-            return &self.id[..bytes];
-        }
-        let [a, b, c, d, ..] = self.id;
-        let start = u32::from_le_bytes([a, b, c, d]) as usize;
-        &text[start..start + bytes]
-    }
-
-    fn is(&self, text: &[u8], tag: u32, client_index: u32, device_id: &str) -> bool {
-        self.tag == tag
-            && self.client_index == client_index
-            && usize::from(self.id_bytes) == device_id.len()
-            && self.id(text) == device_id.as_bytes()
-    }
-}
-
-fn shard_index(hash: u64) -> usize {
-    hash as usize % SHARDS
-}
-
-fn tag(hash: u64) -> u32 {
-    (hash >> 32) as u32
-}
-
-/// The table wants entropy at both ends of a hash: it finds the bucket by the lower bits and tells
-/// neighbours apart by the upper seven. A tag is kept, so growing needs no look at an id.
-fn spread(tag: u32) -> u64 {
-    u64::from(tag) << 32 | u64::from(tag)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
-    fn text_of_deleted_ids_is_cleared_away() {
-        let table = DeviceTable::new();
-        let id = |number: u32| format!("a-rather-long-device-id-{number:08}");
-        // The lower half of these hashes is the same, so all fall into one shard.
-        let hash = |number: u32| u64::from(number.wrapping_mul(0x9E37_79B1)) << 32;
-        for number in 0..200_000u32 {
-            let limits = DeviceLimits { charge_w: number, ..Default::default() };
-            table.set(hash(number), 1, &id(number), Some(limits));
-            if let Some(old) = number.checked_sub(1000) {
-                table.set(hash(old), 1, &id(old), None);
-            }
-        }
-        let (devices, bytes) = table.view().size();
-        assert_eq!(devices, 1000);
-        assert!(bytes < 400_000, "{bytes} bytes");
-        for number in 199_000..200_000u32 {
-            let found = table.view().get(hash(number), 1, &id(number));
-            assert_eq!(found.expect("kept").charge_w, number);
-        }
-    }
-
-    proptest! {
-        /// Few ids, few clients and hashes that collide on purpose, against a plain map.
-        #[test]
-        fn the_table_does_what_a_map_does(
-            steps in prop::collection::vec((0u32..3, 0usize..40, 0u64..4, prop::option::of(1u32..9)), 1..400)
-        ) {
-            let table = DeviceTable::new();
-            let mut model = HashMap::new();
-            for (client, id, hash_group, charge_w) in steps {
-                let id = "i".repeat(id + 1);
-                let hash = hash_group << 32;
-                let limits = charge_w.map(|charge_w| DeviceLimits { charge_w, ..Default::default() });
-                table.set(hash, client, &id, limits);
-                match limits {
-                    Some(limits) => model.insert((hash, client, id), limits),
-                    None => model.remove(&(hash, client, id)),
-                };
-            }
-            prop_assert_eq!(table.view().size().0, model.len());
-            for hash_group in 0..4u64 {
-                for client in 0..3 {
-                    for id in 1..=40 {
-                        let key = (hash_group << 32, client, "i".repeat(id));
-                        prop_assert_eq!(table.view().get(key.0, client, &key.2), model.get(&key).copied());
-                    }
-                }
+    fn packing_loses_nothing() {
+        for device_type in DeviceType::ALL {
+            for modulus_mwh in [0, 1, 1_000_000_000_000_000] {
+                let limits = DeviceLimits { charge_w: u32::MAX, discharge_w: 0, modulus_mwh, device_type };
+                assert_eq!(DeviceLimits::from(Packed::from(limits)), limits);
             }
         }
     }

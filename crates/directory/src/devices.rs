@@ -1,4 +1,4 @@
-//! Devices and their sites at rest: import in bulk, deletion.
+//! Devices and their sites at rest: import in bulk, deletion by hand.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -9,6 +9,7 @@ use sqlx::{Any, AssertSqlSafe, Transaction};
 use crate::clock::now_ms;
 use crate::database::{Directory, ensure_client, take_seqs};
 use crate::import_line::{ImportError, ImportLine};
+use crate::sql::{bind_number, number_parameter};
 
 /// Devices written in one transaction: a sync for each, and gateways wait for none for long.
 const CHUNK_ROWS: usize = 4_000;
@@ -29,6 +30,8 @@ const DEVICE_COLUMNS: [&str; 11] = [
     "battery_power_output_w",
     "counter_modulus_mwh",
 ];
+/// The columns that hold numbers with a fraction.
+const NUMBER_COLUMNS: std::ops::Range<usize> = 7..10;
 /// The columns that name a device; the rest is what an import may change.
 const KEY_COLUMNS: usize = 2;
 
@@ -71,8 +74,7 @@ impl Directory {
         clients: &mut HashMap<String, i64>,
     ) -> anyhow::Result<u64> {
         let now_ms = now_ms();
-        let mut tx = self.pool.begin().await.context("cannot reach the directory")?;
-        take_seqs(&mut tx, 0).await?;
+        let mut tx = self.begin_change().await?;
         // A statement must not touch a row twice, so the chunk is made of distinct devices first.
         let mut devices = HashMap::with_capacity(chunk.len());
         let mut sites = BTreeSet::new();
@@ -111,9 +113,10 @@ impl Directory {
         Ok(changed)
     }
 
-    /// Deletes a device, which leaves a tombstone. False where the client has none of this id.
+    /// Deletes a device of any site, by hand, which leaves a tombstone. False where the client has none of
+    /// this id.
     pub async fn delete_device(&self, client: &str, device_id: &str) -> anyhow::Result<bool> {
-        let mut tx = self.pool.begin().await.context("cannot reach the directory")?;
+        let mut tx = self.begin_change().await?;
         let seq = take_seqs(&mut tx, 1).await?;
         let deleted = sqlx::query(
             "UPDATE devices SET deleted_at_ms = $1, seq = $2 WHERE device_id = $3 AND deleted_at_ms IS NULL \
@@ -144,7 +147,7 @@ async fn upsert_sites(
     let seq_last = take_seqs(tx, rows.len() as i64).await?;
     let mut sql =
         "INSERT INTO sites (client_no, site_id, created_at_ms, updated_at_ms, seq) VALUES ".to_owned();
-    push_values(&mut sql, rows.len(), 2, "$1, $1");
+    push_values(&mut sql, rows.len(), 2, 0..0);
     sql.push_str(
         " ON CONFLICT (client_no, site_id) DO UPDATE SET updated_at_ms = excluded.updated_at_ms, \
          deleted_at_ms = NULL, seq = excluded.seq WHERE sites.deleted_at_ms IS NOT NULL",
@@ -171,14 +174,14 @@ async fn upsert_devices<'a>(
             .bind(client_no)
             .bind(line.device_id.clone())
             .bind(line.site_id.clone())
-            .bind(line.device_type)
+            .bind(line.device_type.name())
             .bind(line.manufacturer_name.clone())
             .bind(line.product_name.clone())
-            .bind(line.serial_number.clone())
-            .bind(line.battery_capacity_wh)
-            .bind(line.battery_power_input_w)
-            .bind(line.battery_power_output_w)
-            .bind(line.counter_modulus_mwh);
+            .bind(line.serial_number.clone());
+        for number in [line.battery_capacity_wh, line.battery_power_input_w, line.battery_power_output_w] {
+            query = bind_number(query, number);
+        }
+        query = query.bind(line.counter_modulus_mwh);
     }
     Ok(query.execute(&mut **tx).await?.rows_affected())
 }
@@ -187,7 +190,7 @@ async fn upsert_devices<'a>(
 fn upsert_devices_sql(rows: usize) -> String {
     let columns = DEVICE_COLUMNS.join(", ");
     let mut sql = format!("INSERT INTO devices ({columns}, created_at_ms, updated_at_ms, seq) VALUES ");
-    push_values(&mut sql, rows, DEVICE_COLUMNS.len(), "$1, $1");
+    push_values(&mut sql, rows, DEVICE_COLUMNS.len(), NUMBER_COLUMNS);
     sql.push_str(" ON CONFLICT (client_no, device_id) DO UPDATE SET ");
     for column in &DEVICE_COLUMNS[KEY_COLUMNS..] {
         let _ = write!(sql, "{column} = excluded.{column}, ");
@@ -202,14 +205,18 @@ fn upsert_devices_sql(rows: usize) -> String {
     sql
 }
 
-/// Appends the value lists of `rows` rows: the columns' own parameters from $3 on, what is the same in
-/// every row, and a sequence number, counted up from the one in $2.
-fn push_values(sql: &mut String, rows: usize, columns: usize, shared: &str) {
+/// Appends the value lists of `rows` rows: the columns' own parameters from $3 on, the time in $1 twice,
+/// and a sequence number, counted up from the one in $2.
+fn push_values(sql: &mut String, rows: usize, columns: usize, numbers: std::ops::Range<usize>) {
     for row in 0..rows {
         sql.push_str(if row == 0 { "(" } else { ", (" });
         for column in 0..columns {
-            let _ = write!(sql, "${}, ", 3 + row * columns + column);
+            let place = 3 + row * columns + column;
+            let _ = match numbers.contains(&column) {
+                true => write!(sql, "{}, ", number_parameter(place)),
+                false => write!(sql, "${place}, "),
+            };
         }
-        let _ = write!(sql, "{shared}, $2 + {})", row + 1);
+        let _ = write!(sql, "$1, $1, $2 + {})", row + 1);
     }
 }

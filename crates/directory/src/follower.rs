@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use tokio::task::JoinHandle;
-use wattline_auth::Pepper;
+use wattline_auth::{KeyId, Pepper};
 use wattline_wire::device_hash;
 
 use crate::changes::{ClientChange, DeviceChange, TokenChange};
+use crate::clock::now_ms;
 use crate::database::Directory;
+use crate::site_keys::SiteKeys;
 use crate::snapshot::{LiveToken, LiveTokens, Snapshot};
 
 /// Rows of one read: small enough to be no hiccup for the requests beside it.
@@ -51,7 +53,14 @@ impl Follower {
         let mut cursor = Cursor::default();
         cursor.catch_up(&directory, &snapshot).await.context("cannot load the directory")?;
         let size = snapshot.size();
-        tracing::info!(size.tokens, size.devices, size.device_bytes, "directory loaded");
+        tracing::info!(
+            size.tokens,
+            size.sites,
+            size.site_bytes,
+            size.devices,
+            size.device_bytes,
+            "directory loaded"
+        );
         let following = Arc::clone(&snapshot);
         let task = tokio::spawn(async move {
             follow(&directory, &following, cursor, settings.poll_interval).await;
@@ -102,13 +111,18 @@ async fn follow(directory: &Directory, snapshot: &Snapshot, mut cursor: Cursor, 
 struct Cursor {
     clients_seq: i64,
     tokens_seq: i64,
+    keys_seq: i64,
+    sites_seq: i64,
     devices_seq: i64,
+    /// Tokens that end by themselves, and when.
+    endings: Vec<(i64, KeyId)>,
     clients: HashMap<u32, Arc<str>>,
 }
 
 impl Cursor {
     /// Reads all changes up to the present one.
     async fn catch_up(&mut self, directory: &Directory, snapshot: &Snapshot) -> anyhow::Result<()> {
+        self.end_tokens(snapshot, now_ms());
         let as_of = Instant::now();
         let upto = within(directory.last_seq()).await?;
         let seen = self.tokens_seq.max(self.devices_seq);
@@ -117,10 +131,60 @@ impl Cursor {
         if upto > seen {
             self.read_clients(directory).await?;
             self.read_tokens(directory, snapshot, upto).await?;
+            self.read_keys(directory, snapshot).await?;
+            self.read_sites(directory, snapshot, upto).await?;
             self.read_devices(directory, snapshot, upto).await?;
         }
         snapshot.set_as_of(as_of);
         Ok(())
+    }
+
+    /// Takes out the rotated tokens whose time has come, whether or not the directory can be read.
+    fn end_tokens(&mut self, snapshot: &Snapshot, now_ms: i64) {
+        if self.endings.iter().all(|(at_ms, _)| *at_ms > now_ms) {
+            return;
+        }
+        let mut tokens = LiveTokens::clone(&snapshot.tokens.load());
+        self.endings.retain(|(at_ms, key_id)| {
+            let has_ended = *at_ms <= now_ms;
+            if has_ended {
+                tokens.remove(key_id);
+            }
+            !has_ended
+        });
+        snapshot.tokens.store(Arc::new(tokens));
+    }
+
+    /// Signing keys are few, so all are read when one has changed.
+    async fn read_keys(&mut self, directory: &Directory, snapshot: &Snapshot) -> anyhow::Result<()> {
+        let seq = within(directory.signing_keys_seq()).await?;
+        if seq > self.keys_seq {
+            let rows = within(directory.list_signing_keys()).await?;
+            snapshot.site_keys.store(Arc::new(SiteKeys::new(&rows, snapshot.pepper())));
+            self.keys_seq = seq;
+        }
+        Ok(())
+    }
+
+    async fn read_sites(
+        &mut self,
+        directory: &Directory,
+        snapshot: &Snapshot,
+        upto: i64,
+    ) -> anyhow::Result<()> {
+        loop {
+            let page = within(directory.site_changes(self.sites_seq, upto, PAGE_ROWS)).await?;
+            let Some(last) = page.last() else {
+                self.sites_seq = upto;
+                return Ok(());
+            };
+            for site in &page {
+                let hash = device_hash(self.client(site.client_no)?, &site.site_id);
+                let value = (!site.is_deleted).then_some(());
+                snapshot.sites.set(hash, site.client_no, &site.site_id, value);
+            }
+            self.sites_seq = last.seq;
+        }
     }
 
     /// Reads clients past the present change too: a row read later must not lack its client.
@@ -164,17 +228,20 @@ impl Cursor {
     }
 
     fn apply_token(
-        &self,
+        &mut self,
         tokens: &mut LiveTokens,
         snapshot: &Snapshot,
         change: TokenChange,
     ) -> anyhow::Result<()> {
-        let key_id = change.key_id;
-        let Some(stored) = change.stored else {
-            tokens.remove(&key_id);
-            return Ok(());
-        };
-        if !snapshot.has_pepper(stored.0) {
+        let TokenChange { key_id, stored, .. } = change;
+        if let Some(at_ms) = change.revoked_at_ms {
+            if at_ms <= now_ms() {
+                tokens.remove(&key_id);
+                return Ok(());
+            }
+            self.endings.push((at_ms, key_id));
+        }
+        if !snapshot.pepper().has_version(stored.0) {
             tracing::warn!(%key_id, version = stored.0, "the pepper lacks the version of this token, which stays refused");
         }
         let client_id = Arc::clone(self.client(change.client_no)?);

@@ -4,12 +4,13 @@ use std::io::{self, BufRead, Read};
 
 use serde_json::{Map, Value};
 
+use crate::api::DeviceType;
 use crate::id::{check_client_id, check_device_id};
 
 const LINE_BYTES_MAX: u64 = 64 * 1024;
 const TEXT_BYTES_MAX: usize = 256;
-const POWER_W_MAX: f64 = 10e6;
-const CAPACITY_WH_MAX: f64 = 1e9;
+pub(crate) const POWER_W_MAX: f64 = 10e6;
+pub(crate) const CAPACITY_WH_MAX: f64 = 1e9;
 const MODULUS_WH_MAX: f64 = 1e12;
 
 /// A device as an import declares it. Its values have been checked.
@@ -18,7 +19,7 @@ pub struct ImportLine {
     pub(crate) client: String,
     pub(crate) device_id: String,
     pub(crate) site_id: Option<String>,
-    pub(crate) device_type: &'static str,
+    pub(crate) device_type: DeviceType,
     pub(crate) manufacturer_name: Option<String>,
     pub(crate) product_name: Option<String>,
     pub(crate) serial_number: Option<String>,
@@ -145,11 +146,10 @@ impl Fields {
         text.ok_or_else(|| self.broken(field, "is required"))
     }
 
-    fn device_type(&mut self) -> Result<&'static str, ImportError> {
+    fn device_type(&mut self) -> Result<DeviceType, ImportError> {
         match self.text("type")?.as_deref() {
-            None | Some("BATTERY") => Ok("BATTERY"),
-            Some("EV_CHARGER") => Ok("EV_CHARGER"),
-            Some(_) => Err(self.broken("type", "must be BATTERY or EV_CHARGER")),
+            None => Ok(DeviceType::Battery),
+            Some(name) => name.parse().map_err(|rule| self.broken("type", rule)),
         }
     }
 
@@ -213,9 +213,9 @@ mod tests {
         .expect("valid");
         assert_eq!(full.counter_modulus_mwh, Some(4_294_967_296));
         assert_eq!(full.battery_power_output_w, Some(4600.5));
-        assert_eq!(full.device_type, "EV_CHARGER");
+        assert_eq!(full.device_type, DeviceType::EvCharger);
         let bare = first(r#"{"client":"demo","device_id":"b","site_id":null}"#).expect("valid");
-        assert_eq!((bare.device_type, bare.site_id), ("BATTERY", None));
+        assert_eq!((bare.device_type, bare.site_id), (DeviceType::Battery, None));
     }
 
     #[test]

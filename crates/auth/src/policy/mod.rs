@@ -184,6 +184,16 @@ pub enum Forbidden {
     OtherSite,
 }
 
+impl Forbidden {
+    /// The name in metrics and in the audit trail.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::WrongKind => "wrong_kind",
+            Self::OtherSite => "other_site",
+        }
+    }
+}
+
 impl Matched<'_> {
     pub fn authorise(&self, caller: Caller<'_>) -> Result<(), Forbidden> {
         match (self.endpoint.token, caller) {
