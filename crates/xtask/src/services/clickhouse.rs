@@ -179,6 +179,19 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_wrong_while_rows_are_written_is_said() {
+        let database = Database::new("too_many");
+        let insert = "&query=INSERT+INTO+rows+FORMAT+TSV";
+        database.post(insert, "1\t0.5\n");
+        database.post("", "ALTER TABLE rows MODIFY SETTING parts_to_throw_insert = 1");
+        let too_many = database.refusal(insert, "2\t0.5\n");
+        assert!(too_many.contains("Code: 252."), "{too_many}");
+        database.post("", "ALTER TABLE rows RESET SETTING parts_to_throw_insert");
+        database.post(insert, "2\t0.5\n");
+        assert_eq!(database.count(), "2");
+    }
+
+    #[test]
     fn what_a_server_refuses_is_refused() {
         let database = Database::new("refusals");
         let several = database.refusal("", "SELECT 1; SELECT 2");
