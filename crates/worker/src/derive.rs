@@ -92,8 +92,8 @@ impl Deriver {
         Deriver { kind, topic, partition, last: LastReadings::new(cache_devices_max), seed }
     }
 
-    pub(crate) fn remembered(&self) -> usize {
-        self.last.len()
+    pub(crate) fn remembered(&self) -> &LastReadings {
+        &self.last
     }
 
     /// Which devices' neighbours have to be looked up, at positions before the batch: those that are not

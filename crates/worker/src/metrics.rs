@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use wattline_counters::LastReadings;
 use wattline_kafka::TopicPartition;
 
 use crate::derive::Counts;
@@ -42,12 +43,22 @@ pub fn describe_metrics() {
         "Devices whose last reading is remembered, by topic and partition."
     );
     describe_gauge!(
+        "wattline_worker_remembered_bytes",
+        Unit::Bytes,
+        "What the remembered devices take, by topic and partition."
+    );
+    describe_gauge!(
         "wattline_worker_consumer_lag_records",
         "Records in Kafka that are not stored in ClickHouse yet, by topic and partition."
     );
 }
 
-pub(crate) fn batch_stored(partition: &TopicPartition, counts: &Counts, remembered: usize, took: Duration) {
+pub(crate) fn batch_stored(
+    partition: &TopicPartition,
+    counts: &Counts,
+    remembered: &LastReadings,
+    took: Duration,
+) {
     let topic = partition.topic.to_string();
     counter!("wattline_worker_points_total", "topic" => topic.clone()).increment(counts.points);
     counter!("wattline_worker_readings_repeated_total").increment(counts.repeated);
@@ -56,7 +67,10 @@ pub(crate) fn batch_stored(partition: &TopicPartition, counts: &Counts, remember
     counter!("wattline_worker_batches_total", "topic" => topic.clone()).increment(1);
     histogram!("wattline_worker_batch_seconds", "topic" => topic.clone()).record(took.as_secs_f64());
     let of = partition.partition.to_string();
-    gauge!("wattline_worker_remembered_devices", "topic" => topic, "partition" => of).set(remembered as f64);
+    gauge!("wattline_worker_remembered_devices", "topic" => topic.clone(), "partition" => of.clone())
+        .set(remembered.len() as f64);
+    gauge!("wattline_worker_remembered_bytes", "topic" => topic, "partition" => of)
+        .set(remembered.memory_bytes() as f64);
 }
 
 pub(crate) fn fresh(partition: &TopicPartition, ages_ms: impl Iterator<Item = i64>) {
