@@ -1,5 +1,7 @@
 //! The points of one partition as Kafka has them, and what has to become of them.
 
+use std::collections::HashSet;
+
 use wattline_counters::{Reading, pair};
 use wattline_model::{Counters, Interval, Kind, Limits, Position};
 use wattline_wire::record;
@@ -22,15 +24,18 @@ pub(crate) struct LogBuilder {
     points: Vec<Point>,
     readings: Vec<(Counters, Limits)>,
     undecodable: Vec<Position>,
+    /// Offsets of records that a worker could not read, perhaps one of an earlier version than this.
+    put_aside: HashSet<i64>,
 }
 
 impl LogBuilder {
-    pub(crate) fn new(kind: Kind) -> Self {
-        LogBuilder { kind, points: Vec::new(), readings: Vec::new(), undecodable: Vec::new() }
+    pub(crate) fn new(kind: Kind, put_aside: HashSet<i64>) -> Self {
+        LogBuilder { kind, points: Vec::new(), readings: Vec::new(), undecodable: Vec::new(), put_aside }
     }
 
     pub(crate) fn record(&mut self, offset: i64, bytes: &[u8], devices: &mut Devices) {
-        let Ok(record) = record::decode(bytes) else {
+        let record = record::decode(bytes).ok().filter(|_| !self.put_aside.contains(&offset));
+        let Some(record) = record else {
             // As a whole it counts as one point.
             self.undecodable.push(Position { offset, index: 0 });
             return;

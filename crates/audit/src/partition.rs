@@ -1,5 +1,6 @@
 //! The audit of one partition: what is read, and in which order.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -38,7 +39,7 @@ impl Audit<'_> {
         let demanded = self.demanded(low, high, &mut problems)?;
         let mut devices = Devices::default();
         let mut stored = self.stored(low, &mut devices).await?;
-        let (mut log, mut devices) = self.log(devices).await?;
+        let (mut log, mut devices) = self.log(devices, stored.put_aside.clone()).await?;
         self.ask_for_older(&mut log, &stored, &mut devices).await?;
 
         let counts = points::compare(&log, &mut stored, demanded, &devices, &mut problems);
@@ -120,6 +121,7 @@ impl Audit<'_> {
         Ok(Stored {
             clickhouse,
             parquet: self.parquet_points(low, devices).await?,
+            put_aside: rejected.iter().filter(|of| of.is_whole_record).map(|of| of.offset).collect(),
             rejected: rejected
                 .into_iter()
                 .map(|position| Position { offset: position.offset, index: position.index })
@@ -160,9 +162,9 @@ impl Audit<'_> {
     }
 
     /// All that Kafka has, as far as it reaches by now.
-    async fn log(&self, mut devices: Devices) -> anyhow::Result<(Log, Devices)> {
+    async fn log(&self, mut devices: Devices, put_aside: HashSet<i64>) -> anyhow::Result<(Log, Devices)> {
         let (kafka, topic, partition) = (self.settings.kafka.clone(), self.topic.to_owned(), self.partition);
-        let mut log = LogBuilder::new(self.kind);
+        let mut log = LogBuilder::new(self.kind, put_aside);
         blocking(move || {
             // Behind the last fetch of a reader the next question waits for half a second: a reader each.
             let reader = Reader::new(&kafka)?;

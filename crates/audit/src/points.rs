@@ -28,6 +28,8 @@ pub(crate) struct Stored {
     /// All rows of all files.
     pub parquet: Vec<Row>,
     pub rejected: Vec<Position>,
+    /// The offsets of the rejected that are whole records.
+    pub put_aside: HashSet<i64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

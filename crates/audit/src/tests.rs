@@ -7,7 +7,7 @@ use wattline_model::{Kind, Position};
 
 use crate::key::Row;
 use crate::points::Demanded;
-use case::{Case, Interval, P, T0};
+use case::{Case, Interval, P, T0, encode};
 
 /// Two devices: a resend, a late reading, a conflict, a reading without counters, and one undecodable record.
 const READINGS: &[&[P]] = &[
@@ -131,6 +131,20 @@ fn the_loser_of_a_conflict_and_an_undecodable_record_are_rejected() {
         "rejected: missing (1): 0:2",
         "rejected: not a point of Kafka that loses (2): 1:0; 3:2",
     ]);
+}
+
+/// After an upgrade the record that was put aside can be read; it counts as what became of it, and so does the
+/// one by which it was replayed.
+#[test]
+fn a_record_that_an_earlier_version_could_not_read_stays_put_aside() {
+    let replayed: &[&[P]] = &[&[("a", 0, Some(100))], &[], &[("a", 1, Some(150)), ("b", 0, Some(1))]];
+    for kind in [Kind::Battery, Kind::BatteryCounter] {
+        let mut case = Case::new(kind, replayed);
+        case.records[1] = encode(kind, replayed[2]);
+        case.stored.put_aside.insert(1);
+        let pairs = u64::from(kind == Kind::BatteryCounter);
+        case.check_exact([4, 3, 3, 1, 0, 0, 0], [pairs; 3]);
+    }
 }
 
 #[test]

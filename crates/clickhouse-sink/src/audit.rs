@@ -11,11 +11,13 @@ use crate::client::ClickHouse;
 use crate::error::ClickHouseError;
 use crate::neighbours::Thousandths;
 
-/// A place in a Kafka partition.
+/// The place in its Kafka partition of what was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, clickhouse::Row, Deserialize)]
-pub struct Position {
+pub struct RejectedPosition {
     pub offset: i64,
     pub index: i32,
+    /// The record could not be read, and none of its points were taken from it; else it is one point.
+    pub is_whole_record: bool,
 }
 
 /// What tells a point apart, and where it stands in Kafka.
@@ -97,7 +99,8 @@ const DERIVED: &str = "SELECT client_id, device_id, toUnixTimestamp64Milli(start
      home_total_energy_quality, solar_total_energy_quality, \
      gap, _offset AS offset, _index AS index \
      FROM intervals FINAL WHERE source = 'COUNTER' AND _topic = ? AND _partition = ?";
-const REJECTED: &str = "SELECT _offset AS offset, _index AS index \
+const REJECTED: &str = "SELECT _offset AS offset, _index AS index, \
+     toBool(toString(reason) != 'EQUAL_TIMESTAMP_CONFLICT') AS is_whole_record \
      FROM rejected FINAL WHERE _topic = ? AND _partition = ?";
 
 impl ClickHouse {
@@ -163,10 +166,10 @@ impl ClickHouse {
         topic: &str,
         partition: i32,
         from: i64,
-    ) -> Result<Vec<Position>, ClickHouseError> {
+    ) -> Result<Vec<RejectedPosition>, ClickHouseError> {
         let query = self.seen(REJECTED, "_offset >= ?", topic, partition).bind(from);
         let mut positions = Vec::new();
-        self.stream::<Position>(query, |position| positions.push(position)).await?;
+        self.stream::<RejectedPosition>(query, |position| positions.push(position)).await?;
         Ok(positions)
     }
 

@@ -34,7 +34,7 @@ mod rejected;
 mod replacement;
 mod table;
 
-pub use audit::{Position, StoredInterval, StoredPoint};
+pub use audit::{RejectedPosition, StoredInterval, StoredPoint};
 pub use batch::RowId;
 pub use client::{ClickHouse, Settings};
 pub use error::{ClickHouseError, Source};

@@ -22,7 +22,7 @@ const MINUTES_5: i64 = 300_000;
 /// A point of a device at a multiple of five minutes, with a value of all four counters in Wh, or none.
 pub(super) type P = (&'static str, i64, Option<i64>);
 
-fn encode(kind: Kind, points: &[P]) -> Vec<u8> {
+pub(super) fn encode(kind: Kind, points: &[P]) -> Vec<u8> {
     let mut bytes = Vec::new();
     record::begin(&mut bytes, &Header { client_id: "demo", request_id: "r", received_at_ms: T0 });
     for (device, at, value) in points {
@@ -190,7 +190,7 @@ impl Case {
 
     pub fn run(mut self) -> (Counts, [u64; 3], Vec<String>) {
         let mut problems = Problems::default();
-        let mut builder = LogBuilder::new(self.kind);
+        let mut builder = LogBuilder::new(self.kind, self.stored.put_aside.clone());
         for (offset, bytes) in (0..).zip(&self.records).filter(|(offset, _)| *offset >= self.low) {
             builder.record(offset, bytes, &mut self.devices);
         }

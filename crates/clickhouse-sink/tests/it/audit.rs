@@ -1,6 +1,6 @@
 //! What a reader sees of a partition.
 
-use wattline_clickhouse_sink::{Position, Table};
+use wattline_clickhouse_sink::{RejectedPosition, Table};
 
 use crate::fixture::{Database, MINUTES_5, Row, T0, TOPIC, intervals, readings, rejected, with_database};
 
@@ -118,7 +118,7 @@ fn the_rejected_are_told_by_their_positions() {
         }
         let mut found = database.sink.rejected_positions(TOPIC, 3, 20).await.unwrap();
         found.sort();
-        let at = |offset, index| Position { offset, index };
+        let at = |offset, index| RejectedPosition { offset, index, is_whole_record: true };
         assert_eq!(found, [at(20, 0), at(20, 1), at(21, 2)]);
     });
 }

@@ -4,6 +4,7 @@ mod audit;
 mod fixture;
 mod insert;
 mod neighbours;
+mod rejected;
 
 use fixture::{settings, with_database};
 use wattline_clickhouse_sink::{ClickHouse, MigrateError, Settings};

@@ -177,6 +177,14 @@ pub fn exchange(address: SocketAddr, request: &Request) -> Answer {
 /// A POST to a service, which has to answer 200.
 #[track_caller]
 pub fn post_text(url: &str, body: &str) -> String {
+    let (status, text) = try_post_text(url, body);
+    assert_eq!(status, 200, "{url} answered: {text}");
+    text
+}
+
+/// The status and the text of the answer to a POST.
+#[track_caller]
+pub fn try_post_text(url: &str, body: &str) -> (u16, String) {
     const BYTES_MAX: u64 = 256 << 20;
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .proxy(None)
@@ -186,6 +194,5 @@ pub fn post_text(url: &str, body: &str) -> String {
         .into();
     let mut response = agent.post(url).send(body).unwrap_or_else(|error| panic!("POST {url}: {error}"));
     let text = response.body_mut().with_config().limit(BYTES_MAX).read_to_string().expect("text");
-    assert_eq!(response.status(), 200, "{url} answered: {text}");
-    text
+    (response.status().as_u16(), text)
 }

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use serde_json::{Value, json};
 
@@ -46,6 +50,45 @@ fn sql(site: &Site, text: &str) {
 fn drop_before(site: &Site) {
     sql(site, &format!("DROP DATABASE {}_before_rebuild", site.database()));
     fs::remove_dir_all(site.path("parquet.before_rebuild")).expect("the old folder");
+}
+
+/// The rows of two tables in one query; none where it failed.
+fn both_counts(site: &Site) -> Option<String> {
+    let url = format!("{}/?database={}", site.clickhouse, site.database());
+    let both = "SELECT count(), 'intervals' FROM intervals FINAL UNION ALL SELECT count(), 'readings' FROM readings \
+                FINAL ORDER BY 2 SETTINGS max_threads = 1";
+    let (status, text) = http::try_post_text(&url, both);
+    (status == 200).then_some(text)
+}
+
+/// Runs a command while somebody asks for both counts all the time, and gives every answer that there was.
+fn read_during(site: &Site, arguments: &[&str]) -> (Output, BTreeSet<String>) {
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let mut answers = BTreeSet::new();
+            while !is_done.load(Ordering::Relaxed) {
+                answers.extend(both_counts(site));
+            }
+            answers
+        });
+        let output = site.output(arguments);
+        is_done.store(true, Ordering::Relaxed);
+        (output, reading.join().expect("the reader"))
+    })
+}
+
+/// Kafka drops all records of a topic, as its retention does.
+fn empty_topic(site: &Site, topic: &str) {
+    let program = Path::new(env!("CARGO_BIN_EXE_wattline")).with_file_name("topic-fault");
+    if !program.exists() {
+        // It is built with the whole workspace, and not with this crate.
+        let build = ["build", "--quiet", "--package", "wattline-kafka", "--bin", "topic-fault"];
+        let built = Command::new(env!("CARGO")).args(build).status().expect("cargo starts");
+        assert!(built.success(), "topic-fault is built");
+    }
+    let emptied = Command::new(program).args([&site.kafka().brokers, "empty", topic]).status();
+    assert!(emptied.expect("topic-fault starts").success());
 }
 
 fn stop(mut worker: Worker) {
@@ -127,9 +170,16 @@ fn what_is_damaged_is_computed_anew_from_kafka_and_from_parquet() {
     // The files have lost points, so nothing that is computed from them takes any place.
     let told = failure(&site, &[], &["rebuild", "--from", "parquet", "--yes"]);
     assert!(told.contains("not exact"), "{told}");
-    let told = site.run(&["rebuild", "--yes"]);
+    let old = both_counts(&site).expect("an answer");
+    let (output, answers) = read_during(&site, &["rebuild", "--yes"]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
     assert!(told.contains(&format!("DROP DATABASE {}_before_rebuild", site.database())), "{told}");
     assert_eq!((seen(&site), site.audit()), (whole.clone(), counts));
+    let new = both_counts(&site).expect("an answer");
+    assert_ne!(old, new);
+    let either = BTreeSet::from([old, new]);
+    assert!(answers.is_subset(&either), "a reader has the old or the new: {answers:?}, not {either:?}");
     assert_eq!(
         site.ask(&format!("SELECT count() FROM {}_before_rebuild.rejected", site.database())),
         "0",
@@ -165,6 +215,36 @@ fn what_is_damaged_is_computed_anew_from_kafka_and_from_parquet() {
         assert_eq!((seen(&site), site.audit()), (whole.clone(), counts), "from {from}");
         drop_before(&site);
     }
+}
+
+#[test]
+fn what_kafka_has_forgotten_is_computed_from_parquet() {
+    let site = Site::new("rebuild_parquet");
+    let token = site.token("demo");
+    site.import("demo", &["a", "b"]);
+    let gateway = site.gateway(&[]);
+    let worker = site.worker(&[]);
+    post_all_kinds(&site, &gateway, &token);
+    stop(worker);
+    let whole = seen(&site);
+    empty_topic(&site, &site.topic("counters"));
+    sql(&site, "TRUNCATE TABLE intervals");
+    sql(&site, "TRUNCATE TABLE readings");
+
+    let told = failure(&site, &[], &["rebuild", "--yes"]);
+    assert!(told.contains("no longer has the first") && told.contains("--from parquet"), "{told}");
+    site.run(&["rebuild", "--from", "parquet", "--yes"]);
+    assert_eq!(seen(&site), whole);
+    drop_before(&site);
+
+    // Chains go on from readings that Kafka does not know any more.
+    let worker = site.worker(&[]);
+    let later = reading("a", ago_ms(2 * MINUTE_MS), [150.0; 4]);
+    all_ok(&http::exchange(gateway.address, &post_points(COUNTER, &token, &[later])), 1);
+    site.wait_until_stored();
+    stop(worker);
+    assert_eq!(seen(&site).intervals.len(), whole.intervals.len() + 1);
+    site.audit();
 }
 
 #[test]
