@@ -3,7 +3,7 @@
 //! A request that hyper cannot parse never reaches the service: hyper answers it with a bare status, which is
 //! replaced here by an answer like every other one. And a connection that is closed with unread bytes of a body
 //! is reset, which can take the answer away from a client that is still sending: the rest is read first, for a
-//! bounded time.
+//! bounded time and a bounded number of bytes.
 
 use std::future::Future as _;
 use std::mem::MaybeUninit;
@@ -21,8 +21,9 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-/// How long the rest of a body is read after its answer.
+/// How long the rest of a body is read after its answer, and how much of it.
 const LINGER_MAX: Duration = Duration::from_secs(2);
+const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Makes the answer that stands in for a bare status of hyper's; the date is hyper's too.
 pub(crate) type Refuse = Box<dyn Fn(StatusCode, &str) -> Bytes + Send>;
@@ -34,6 +35,7 @@ pub(crate) struct Socket {
     refusal: Option<Bytes>,
     is_shut: bool,
     linger: Option<Pin<Box<Sleep>>>,
+    lingered_bytes: usize,
     /// Whether the client may be sending what nobody reads any more.
     is_unread: Arc<AtomicBool>,
 }
@@ -46,6 +48,7 @@ impl Socket {
             refusal: None,
             is_shut: false,
             linger: None,
+            lingered_bytes: 0,
             is_unread,
         }
     }
@@ -143,7 +146,9 @@ impl Write for Socket {
             let mut rest = ReadBuf::uninit(&mut space);
             // However it ends, it has ended.
             let read = ready!(self.stream().poll_read(cx, rest.unfilled()));
-            if read.is_err() || rest.filled().is_empty() {
+            let bytes = rest.filled().len();
+            self.lingered_bytes += bytes;
+            if read.is_err() || bytes == 0 || self.lingered_bytes > LINGER_BYTES_MAX {
                 return Poll::Ready(Ok(()));
             }
         }
