@@ -83,6 +83,7 @@ fn drip(lab: &mut Lab, at_once: &str, slowly: &str) -> anyhow::Result<()> {
 
 pub fn endless_chunks(scene: &mut Scene) -> anyhow::Result<()> {
     const CLIENTS: usize = 10;
+    const BYTES_MAX: u64 = 64 << 20;
     let lab = &mut scene.lab;
     let head = head(lab, "Transfer-Encoding: chunked")?;
     let mut chunk = b"10000\r\n".to_vec();
@@ -96,6 +97,7 @@ pub fn endless_chunks(scene: &mut Scene) -> anyhow::Result<()> {
         let began = Instant::now();
         while stream.write_all(&chunk).is_ok() {
             sent += chunk.len() as u64;
+            ensure!(sent < BYTES_MAX, "client {client} could send {} MiB", sent >> 20);
             ensure!(began.elapsed() < CLOSED_DEADLINE, "client {client} can go on for ever");
         }
         let mut answer = [0; 12];
