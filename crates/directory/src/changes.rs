@@ -3,6 +3,7 @@
 use sqlx::Row as _;
 use wattline_auth::{KeyId, TokenHash};
 
+use crate::api::DeviceType;
 use crate::database::Directory;
 use crate::device_table::DeviceLimits;
 
@@ -133,7 +134,9 @@ impl Directory {
     ) -> anyhow::Result<Vec<DeviceChange>> {
         let rows = sqlx::query(
             "SELECT seq, client_no, device_id, battery_power_input_w, battery_power_output_w, \
-             counter_modulus_mwh, deleted_at_ms, type FROM devices \
+             counter_modulus_mwh, \
+             CASE WHEN deleted_at_ms IS NOT NULL THEN 0 WHEN type = 'BATTERY' THEN 1 ELSE 2 END \
+             FROM devices \
              WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3",
         )
         .bind(after)
@@ -143,21 +146,25 @@ impl Directory {
         .await?;
         rows.iter()
             .map(|row| {
-                let is_deleted = row.try_get::<Option<i64>, _>(6)?.is_some();
-                let device_type: &str = row.try_get(7)?;
-                let limits = DeviceLimits {
-                    charge_w: whole_watts(row.try_get(3)?),
-                    discharge_w: whole_watts(row.try_get(4)?),
-                    modulus_mwh: row.try_get::<Option<i64>, _>(5)?.map_or(Ok(0), u64::try_from)?,
-                    device_type: device_type
-                        .parse()
-                        .map_err(|rule| anyhow::anyhow!("a device's type {rule}"))?,
+                // Every column costs, and this is read for every device when a gateway starts.
+                let device_type = match row.try_get::<i64, _>(6)? {
+                    0 => None,
+                    1 => Some(DeviceType::Battery),
+                    _ => Some(DeviceType::EvCharger),
+                };
+                let limits = |device_type| {
+                    anyhow::Ok(DeviceLimits {
+                        charge_w: whole_watts(row.try_get(3)?),
+                        discharge_w: whole_watts(row.try_get(4)?),
+                        modulus_mwh: row.try_get::<Option<i64>, _>(5)?.map_or(Ok(0), u64::try_from)?,
+                        device_type,
+                    })
                 };
                 Ok(DeviceChange {
                     seq: row.try_get(0)?,
                     client_no: u32::try_from(row.try_get::<i64, _>(1)?)?,
                     device_id: row.try_get(2)?,
-                    limits: (!is_deleted).then_some(limits),
+                    limits: device_type.map(limits).transpose()?,
                 })
             })
             .collect()

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use wattline_auth::{KeyId, Pepper};
 use wattline_wire::device_hash;
 
-use crate::changes::{ClientChange, DeviceChange, TokenChange};
+use crate::changes::{ClientChange, DeviceChange, SiteChange, TokenChange};
 use crate::clock::now_ms;
 use crate::database::Directory;
 use crate::site_keys::SiteKeys;
@@ -116,7 +116,7 @@ struct Cursor {
     devices_seq: i64,
     /// Tokens that end by themselves, and when.
     endings: Vec<(i64, KeyId)>,
-    clients: HashMap<u32, Arc<str>>,
+    clients: Clients,
 }
 
 impl Cursor {
@@ -132,8 +132,12 @@ impl Cursor {
             self.read_clients(directory).await?;
             self.read_tokens(directory, snapshot, upto).await?;
             self.read_keys(directory, snapshot).await?;
-            self.read_sites(directory, snapshot, upto).await?;
-            self.read_devices(directory, snapshot, upto).await?;
+            // Together, since there are millions of both when a gateway starts.
+            let Self { clients, sites_seq, devices_seq, .. } = self;
+            tokio::try_join!(
+                read_sites(directory, snapshot, clients, sites_seq, upto),
+                read_devices(directory, snapshot, clients, devices_seq, upto),
+            )?;
         }
         snapshot.set_as_of(as_of);
         Ok(())
@@ -164,27 +168,6 @@ impl Cursor {
             self.keys_seq = seq;
         }
         Ok(())
-    }
-
-    async fn read_sites(
-        &mut self,
-        directory: &Directory,
-        snapshot: &Snapshot,
-        upto: i64,
-    ) -> anyhow::Result<()> {
-        loop {
-            let page = within(directory.site_changes(self.sites_seq, upto, PAGE_ROWS)).await?;
-            let Some(last) = page.last() else {
-                self.sites_seq = upto;
-                return Ok(());
-            };
-            for site in &page {
-                let hash = device_hash(self.client(site.client_no)?, &site.site_id);
-                let value = (!site.is_deleted).then_some(());
-                snapshot.sites.set(hash, site.client_no, &site.site_id, value);
-            }
-            self.sites_seq = last.seq;
-        }
     }
 
     /// Reads clients past the present change too: a row read later must not lack its client.
@@ -250,30 +233,56 @@ impl Cursor {
         Ok(())
     }
 
-    async fn read_devices(
-        &mut self,
-        directory: &Directory,
-        snapshot: &Snapshot,
-        upto: i64,
-    ) -> anyhow::Result<()> {
-        loop {
-            let page = within(directory.device_changes(self.devices_seq, upto, PAGE_ROWS)).await?;
-            let Some(last) = page.last() else {
-                self.devices_seq = upto;
-                return Ok(());
-            };
-            let page_seq = last.seq;
-            for DeviceChange { client_no, device_id, limits, .. } in &page {
-                let client = self.client(*client_no)?;
-                let hash = device_hash(client, device_id);
-                snapshot.devices.set(hash, *client_no, device_id, *limits);
-            }
-            self.devices_seq = page_seq;
-        }
-    }
-
     fn client(&self, client_no: u32) -> anyhow::Result<&Arc<str>> {
-        self.clients.get(&client_no).with_context(|| format!("client number {client_no} is missing"))
+        name_of(&self.clients, client_no)
+    }
+}
+
+type Clients = HashMap<u32, Arc<str>>;
+
+fn name_of(clients: &Clients, client_no: u32) -> anyhow::Result<&Arc<str>> {
+    clients.get(&client_no).with_context(|| format!("client number {client_no} is missing"))
+}
+
+async fn read_sites(
+    directory: &Directory,
+    snapshot: &Snapshot,
+    clients: &Clients,
+    after: &mut i64,
+    upto: i64,
+) -> anyhow::Result<()> {
+    loop {
+        let page = within(directory.site_changes(*after, upto, PAGE_ROWS)).await?;
+        let Some(last) = page.last() else {
+            *after = upto;
+            return Ok(());
+        };
+        for SiteChange { client_no, site_id, is_deleted, .. } in &page {
+            let hash = device_hash(name_of(clients, *client_no)?, site_id);
+            snapshot.sites.set(hash, *client_no, site_id, (!is_deleted).then_some(()));
+        }
+        *after = last.seq;
+    }
+}
+
+async fn read_devices(
+    directory: &Directory,
+    snapshot: &Snapshot,
+    clients: &Clients,
+    after: &mut i64,
+    upto: i64,
+) -> anyhow::Result<()> {
+    loop {
+        let page = within(directory.device_changes(*after, upto, PAGE_ROWS)).await?;
+        let Some(last) = page.last() else {
+            *after = upto;
+            return Ok(());
+        };
+        for DeviceChange { client_no, device_id, limits, .. } in &page {
+            let hash = device_hash(name_of(clients, *client_no)?, device_id);
+            snapshot.devices.set(hash, *client_no, device_id, *limits);
+        }
+        *after = last.seq;
     }
 }
 
