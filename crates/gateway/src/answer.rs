@@ -26,6 +26,7 @@ pub(crate) fn array(outcomes: &[Outcome], appended: &Appended) -> Response<Full<
             Outcome::Accepted { .. } => body.push_str(OK),
             Outcome::Invalid(invalid) => failed(&mut body, invalid),
             Outcome::UnknownDevice => failed(&mut body, &"unknown device"),
+            Outcome::NotABattery => failed(&mut body, &"device_id must be a battery's"),
         }
     }
     body.push(']');

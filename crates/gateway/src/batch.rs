@@ -1,3 +1,4 @@
+use wattline_directory::api::DeviceType;
 use wattline_directory::{ClientHandle, DeviceView};
 use wattline_kafka::{Appended, Record};
 use wattline_model::{Kind, Limits, Point};
@@ -15,6 +16,8 @@ pub(crate) enum Outcome {
     },
     Invalid(Invalid),
     UnknownDevice,
+    /// The device is the client's, and no battery.
+    NotABattery,
 }
 
 /// Takes the points of one request: those that are accepted go, encoded, into a record for each partition.
@@ -67,6 +70,9 @@ impl<'a> Batch<'a> {
         let Some(limits) = self.devices.get(hash, self.client.index, &point.device_id) else {
             return Outcome::UnknownDevice;
         };
+        if limits.device_type != DeviceType::Battery {
+            return Outcome::NotABattery;
+        }
         if self.kind == Kind::BatteryCounter {
             let rated =
                 |declared_w: u32| if declared_w == 0 { self.settings.battery_limit_w } else { declared_w };
@@ -129,7 +135,7 @@ impl Tally {
                     tally.unconfirmed += 1
                 }
                 Outcome::Accepted { .. } => tally.ok += 1,
-                Outcome::Invalid(_) | Outcome::UnknownDevice => tally.failed += 1,
+                Outcome::Invalid(_) | Outcome::UnknownDevice | Outcome::NotABattery => tally.failed += 1,
             }
         }
         tally

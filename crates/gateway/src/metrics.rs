@@ -76,6 +76,7 @@ pub(crate) fn points_answered(kind: Kind, tally: &Tally, outcomes: &[Outcome]) {
             Outcome::Accepted { .. } => continue,
             Outcome::Invalid(invalid) => invalid.rule.name(),
             Outcome::UnknownDevice => "unknown_device",
+            Outcome::NotABattery => "not_a_battery",
         };
         counter!("wattline_gateway_points_failed_total", "kind" => kind.name(), "reason" => reason)
             .increment(1);

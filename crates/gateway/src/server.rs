@@ -13,7 +13,7 @@ use hyper_util::rt::TokioTimer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info, warn};
-use wattline_directory::Snapshot;
+use wattline_directory::{Snapshot, Uses};
 use wattline_kafka::Producer;
 use wattline_model::Kind;
 
@@ -36,6 +36,7 @@ pub struct Gateway {
     pub(crate) budget: Arc<Budget>,
     pub(crate) rates: Option<Rates>,
     pub(crate) request_ids: RequestIds,
+    pub(crate) uses: Uses,
     partitions_intervals: u32,
     partitions_counters: u32,
     draining: AtomicBool,
@@ -54,6 +55,7 @@ impl Gateway {
             budget: Budget::new(settings.in_flight_bytes_max),
             rates: Rates::new(settings.rate_points_per_s, settings.rate_burst_points),
             request_ids: RequestIds::new()?,
+            uses: Uses::default(),
             settings,
             snapshot,
             producer,
@@ -72,6 +74,11 @@ impl Gateway {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// When tokens were last used, since this was last written down.
+    pub fn uses(&self) -> &Uses {
+        &self.uses
     }
 
     /// Whether a request would be served, and why not.

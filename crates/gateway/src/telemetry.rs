@@ -83,7 +83,9 @@ fn authenticate(gateway: &Gateway, request: &Parts) -> Result<ClientHandle, Prob
     if !gateway.snapshot.is_fresh() {
         return Err(Problem::Unavailable(Unavailable::DirectoryAway));
     }
-    gateway.snapshot.authenticate(token.trim()).map_err(|_| Problem::InvalidToken)
+    let client = gateway.snapshot.authenticate(token.trim()).map_err(|_| Problem::InvalidToken)?;
+    gateway.uses.note(client.key_id, clock::now_ms() / 1_000);
+    Ok(client)
 }
 
 /// Whether it makes sense to read the body at all.

@@ -1,8 +1,9 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tracing::info;
+use tracing::{info, warn};
 use wattline_directory::{Directory, Follower};
 use wattline_gateway::Gateway;
 use wattline_kafka::{Producer, partition_counts};
@@ -33,7 +34,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let directory = Directory::open(&config.directory.url).await?;
     directory.check().await?;
-    let follower = Follower::start(directory, pepper, config.directory.follow()?).await?;
+    let follower = Follower::start(directory.clone(), pepper, config.directory.follow()?).await?;
 
     let topics = tokio::task::spawn_blocking({
         let connection = connection.clone();
@@ -59,5 +60,22 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {listen} (gateway.listen)"))?;
     let ops = serve_ops(ops_listen, metrics, Arc::new(Ready(Arc::clone(&gateway)))).await?;
     info!(listen = %listener.local_addr()?, %ops, "gateway");
-    gateway.run(listener, async move { shutdown.asked().await }).await
+    let noting = tokio::spawn(note_uses(Arc::clone(&gateway), directory.clone()));
+    let outcome = Arc::clone(&gateway).run(listener, async move { shutdown.asked().await }).await;
+    noting.abort();
+    if let Err(cause) = gateway.uses().flush(&directory).await {
+        warn!(cause = format!("{cause:#}"), "when tokens were last used is not written down");
+    }
+    outcome
+}
+
+/// Writes down when tokens were last used, every minute.
+async fn note_uses(gateway: Arc<Gateway>, directory: Directory) {
+    const EVERY: Duration = Duration::from_secs(60);
+    loop {
+        tokio::time::sleep(EVERY).await;
+        if let Err(cause) = gateway.uses().flush(&directory).await {
+            warn!(cause = format!("{cause:#}"), "when tokens were last used is written down later");
+        }
+    }
 }

@@ -67,7 +67,7 @@ async fn list(directory: &Directory, as_json: bool) -> anyhow::Result<()> {
             token.label,
             format!("{:.0}", token.created_at),
             token.last_used_at.map_or("-".to_owned(), |at| format!("{at:.0}")),
-            if token.revoked_at.is_some() { "revoked" } else { "active" }
+            if token.is_active() { "active" } else { "revoked" }
         )?;
     }
     Ok(())

@@ -39,6 +39,10 @@ const CLICKHOUSE: &[Tool] = &[Tool {
     is_there: has_python,
 }];
 
+/// For the half of the directory's tests that is about Postgres.
+const POSTGRES: &[Tool] =
+    &[Tool { name: "PostgreSQL's server", packages: &["postgresql"], is_there: has_postgres }];
+
 pub fn for_build() -> anyhow::Result<()> {
     ensure(BUILD)
 }
@@ -49,6 +53,10 @@ pub fn for_kafka() -> anyhow::Result<()> {
 
 pub fn for_clickhouse() -> anyhow::Result<()> {
     ensure(CLICKHOUSE)
+}
+
+pub fn for_postgres() -> anyhow::Result<()> {
+    ensure(POSTGRES)
 }
 
 fn ensure(tools: &[Tool]) -> anyhow::Result<()> {
@@ -99,6 +107,12 @@ fn has_library(name: &str) -> bool {
 fn has_python() -> bool {
     let probe = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 9))";
     process::succeeds("python3", &["-c", probe])
+}
+
+/// Debian puts the server's programs into a folder for each version, outside the path.
+fn has_postgres() -> bool {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions.into_iter().any(|version| version.path().join("bin/initdb").is_file())
 }
 
 fn has_java() -> bool {

@@ -36,7 +36,14 @@ pub fn test(options: &Options) -> anyhow::Result<ExitCode> {
     stack.stop()?;
     let broker = services::prepare_kafka()?;
     let services = services::start(&mut stack, &broker, Data::Fresh)?;
-    let status = cargo()
+    let mut command = cargo();
+    match prerequisites::for_postgres() {
+        Ok(()) => {
+            command.env("WATTLINE_TEST_POSTGRES", "required");
+        }
+        Err(error) => println!("The directory is tested on SQLite only: {error:#}"),
+    }
+    let status = command
         .arg("test")
         .args(selection)
         .env("WATTLINE_TEST_KAFKA", &services.kafka)

@@ -14,7 +14,7 @@ async fn a_large_fleet_loads_quickly_and_stays_small() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes; it is the size that the directory is laid out for"]
+#[ignore = "takes minutes: cargo test --release -p wattline-directory --test it -- --ignored five_million"]
 async fn five_million_devices_load_in_half_a_minute() {
     let loaded = load_fleet(5_000_000).await;
     assert!(loaded < Duration::from_secs(30), "{loaded:?}");

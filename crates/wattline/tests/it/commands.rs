@@ -1,6 +1,7 @@
 //! The commands and their errors.
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -176,4 +177,23 @@ fn the_audit_tells_which_sink_lacks_what() {
     assert!((1..=3).contains(&lost) && report["clickhouse_points"] == 6, "{report:#}");
     let told = String::from_utf8(site.output(&["audit"]).stdout).expect("text");
     assert!(told.contains(&site.topic("counters")), "{told}");
+}
+
+#[test]
+fn a_token_that_was_used_says_when() {
+    let site = Site::new("used");
+    let token = site.token("demo");
+    let last_used = || {
+        let listed: Value = serde_json::from_str(&site.run(&["token", "list", "--json"])).expect("JSON");
+        listed[0]["last_used_at"].clone()
+    };
+    site.import("demo", &["bat"]);
+    let mut gateway = site.gateway(&[]);
+    assert_eq!(last_used(), Value::Null);
+    let points = [interval("bat", ago_ms(5 * MINUTE_MS))];
+    all_ok(&http::exchange(gateway.address, &post_points(BATTERY, &token, &points)), 1);
+    // It is written down every minute, and at the end.
+    gateway.process.term();
+    assert!(gateway.process.wait(Duration::from_secs(20)).success());
+    assert!(last_used().is_string());
 }
