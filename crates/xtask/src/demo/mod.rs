@@ -165,7 +165,7 @@ fn wait_until_stored(stack: &mut Stack, site: &Site, fleet: &FleetReport) -> any
     let started = Instant::now();
     loop {
         stack.check()?;
-        let audit = site.audit()?;
+        let audit = site.audit(false)?;
         if account::is_exact(fleet, &audit) || started.elapsed() > STORED_DEADLINE {
             return Ok(audit);
         }

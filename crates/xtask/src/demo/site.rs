@@ -131,13 +131,13 @@ file_age_max_ms = 5000
         Ok(())
     }
 
-    /// What Kafka and the sinks hold. An audit that is not exact has counts all the same.
-    pub fn audit(&self) -> anyhow::Result<Audit> {
-        let output = self
-            .command(&["audit", "--json"])
-            .stderr(Stdio::inherit())
-            .output()
-            .context("starting `wattline audit`")?;
+    /// What Kafka and the sinks hold; of what workers say they have stored, or, `complete`, of everything. An
+    /// audit that is not exact has counts all the same.
+    pub fn audit(&self, complete: bool) -> anyhow::Result<Audit> {
+        let arguments: &[&str] =
+            if complete { &["audit", "--json", "--complete"] } else { &["audit", "--json"] };
+        let output =
+            self.command(arguments).stderr(Stdio::inherit()).output().context("starting `wattline audit`")?;
         serde_json::from_slice(&output.stdout)
             .with_context(|| format!("`wattline audit` ended with {} and no counts", output.status))
     }
