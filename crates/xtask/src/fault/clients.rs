@@ -12,6 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::Scene;
 use super::lab::{GATEWAY, Lab};
 use super::load::ok_so_far;
+use super::shell::after_shell;
 use crate::process::wait_for;
 
 /// The gateway of the lab gives headers 3 s and bodies 5 s; a busy machine adds to it.
@@ -127,11 +128,7 @@ pub fn many_connections(scene: &mut Scene) -> anyhow::Result<()> {
 
     println!("    a gateway with {FEW_FILES} file descriptors");
     lab.kill(GATEWAY)?;
-    let command = lab.gateway_command();
-    let mut limited = Command::new("sh");
-    limited.args(["-c", &format!("ulimit -n {FEW_FILES} && exec \"$@\""), "sh"]).arg(command.get_program());
-    limited.args(command.get_args());
-    limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut limited = after_shell(&format!("ulimit -n {FEW_FILES}"), &lab.gateway_command());
     lab.start_wanted(GATEWAY, &mut limited)?;
     lab.wait_process(GATEWAY)?;
     let held = hold(lab, connections.min(2_000))?;

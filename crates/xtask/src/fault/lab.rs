@@ -12,6 +12,8 @@ use anyhow::{Context as _, bail};
 use rustix::process::Signal;
 
 use super::proxy::Proxy;
+use super::settings::{MORE_CONFIGURATION, WORKER};
+use super::shell::after_shell;
 use crate::demo::CLIENT;
 use crate::demo::site::Site;
 use crate::process::{self, free_ports, wait_for};
@@ -34,17 +36,6 @@ const KILL_DEADLINE: Duration = Duration::from_secs(10);
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 /// A process that cannot start yet, because a service is away, is tried again after so long.
 const RESTART_WAIT: Duration = Duration::from_secs(1);
-
-/// Short times: what takes minutes in production happens here every second.
-const SETTINGS: &[(&str, &str)] = &[
-    ("WATTLINE_WORKER_FLUSH_MS", "300"),
-    ("WATTLINE_PARQUET_FILE_AGE_MAX_MS", "1500"),
-    ("WATTLINE_WORKER_SESSION_TIMEOUT_MS", "3000"),
-    ("WATTLINE_WORKER_RETRY_MAX_MS", "1000"),
-    ("WATTLINE_CLICKHOUSE_REQUEST_TIMEOUT_MS", "10000"),
-];
-/// Several heartbeats in a session.
-const MORE_CONFIGURATION: &str = "[kafka.properties]\n\"heartbeat.interval.ms\" = \"500\"\n";
 
 /// How many brokers the cluster has.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -204,13 +195,14 @@ impl Lab {
         let number = WORKERS.iter().position(|worker| *worker == name).context("no such worker")?;
         let mut command = self.site.command(&["worker"]);
         command
-            .envs(SETTINGS.iter().copied())
+            .envs(WORKER.iter().copied())
             .env("WATTLINE_CLICKHOUSE_URL", format!("http://127.0.0.1:{}", self.clickhouse_proxy.port))
             .env("WATTLINE_WORKER_OPS_LISTEN", format!("127.0.0.1:{}", self.worker_operations[number]));
         if let Some(step) = fail_at {
             command.env("WATTLINE_TEST_FAIL_AT", step);
         }
-        self.start_wanted(name, &mut command)
+        // A file that may not grow is an error to the worker then, and not its death.
+        self.start_wanted(name, &mut after_shell("trap '' XFSZ", &command))
     }
 
     pub fn start_wanted(&mut self, name: &'static str, command: &mut Command) -> anyhow::Result<()> {
@@ -363,15 +355,24 @@ impl Lab {
     }
 
     pub fn wait_process(&mut self, name: &'static str) -> anyhow::Result<()> {
-        let url = match WORKERS.iter().position(|worker| *worker == name) {
-            Some(number) => format!("http://127.0.0.1:{}/readyz", self.worker_operations[number]),
-            None => format!("{}/readyz", self.site.operations()[0]),
-        };
+        let url = format!("{}/readyz", self.operations(name));
         wait_for(&format!("the readiness of {name}"), READY_DEADLINE, || {
             self.supervise()?;
             Ok(http::get(&url, ASK_TIMEOUT).ok().map(|_| ()))
         })
         .with_context(|| format!("the end of its log:\n{}", self.log_tail(name)))
+    }
+
+    /// Where a worker or the gateway tells of itself.
+    fn operations(&self, name: &str) -> String {
+        match WORKERS.iter().position(|worker| *worker == name) {
+            Some(number) => format!("http://127.0.0.1:{}", self.worker_operations[number]),
+            None => self.site.operations()[0].clone(),
+        }
+    }
+
+    pub fn metrics(&self, name: &str) -> anyhow::Result<String> {
+        http::get(&format!("{}/metrics", self.operations(name)), ASK_TIMEOUT)
     }
 
     /// Memory of a process, in bytes.

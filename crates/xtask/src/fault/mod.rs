@@ -8,6 +8,8 @@ pub mod lab;
 pub mod load;
 pub mod oracle;
 mod proxy;
+mod settings;
+mod shell;
 mod sinks;
 mod workers;
 
