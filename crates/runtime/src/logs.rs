@@ -17,6 +17,8 @@ pub fn init_logs(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // A log that cannot be written, on a full disk, would be told of on standard error too, by a panic.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     let done = match format {
         LogFormat::Human => builder.with_target(false).try_init(),

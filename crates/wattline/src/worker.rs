@@ -18,8 +18,19 @@ impl Readiness for Ready {
     }
 }
 
+/// A task that panicked would leave its partition standing still in a process that looks alive. A worker may
+/// die at any moment, so it does, and the next one redoes what was announced.
+fn die_of_panics() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
+}
+
 /// Runs the worker until it is asked to stop.
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    die_of_panics();
     let connection = config.kafka.connection()?;
     let settings = config.worker.settings(&config.kafka, &config.parquet)?;
     let consumer = config.worker.consumer(&config.kafka)?;
