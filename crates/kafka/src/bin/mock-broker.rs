@@ -15,7 +15,7 @@ It is no Kafka. It keeps nothing when it ends, and nothing that is shown on it h
 
 Usage: mock-broker [--topic NAME:PARTITIONS]...
 
-It prints one line, bootstrap=HOST:PORT, and serves until its standard input is closed or it is terminated.
+It prints one line, bootstrap=HOST:PORT, and serves until it is terminated.
 ";
 
 fn main() -> anyhow::Result<()> {
@@ -37,8 +37,10 @@ fn main() -> anyhow::Result<()> {
     }
     writeln!(stdout, "bootstrap={}", cluster.bootstrap_servers())?;
     stdout.flush()?;
-    std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink())?;
-    Ok(())
+    // It serves until it is killed; whoever started it knows its process.
+    loop {
+        std::thread::park();
+    }
 }
 
 fn topic(argument: &str) -> anyhow::Result<(String, i32)> {
