@@ -41,7 +41,7 @@ pub struct Options {
 impl Options {
     /// What CI runs.
     pub fn ci() -> Options {
-        Options { seconds: CI_SECONDS, report: None, common: Common::new() }
+        Options { seconds: CI_SECONDS, report: None, common: Common::after_tests() }
     }
 }
 

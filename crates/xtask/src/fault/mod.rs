@@ -70,9 +70,10 @@ pub struct Common {
 }
 
 impl Common {
-    /// With nothing given.
-    pub fn new() -> Common {
-        Common { rate: RATE, seed: None, release: false, no_build: false }
+    /// Behind the tests of the workspace, which have built every binary; a build of some of them alone would
+    /// compile their dependencies again, with other features.
+    pub fn after_tests() -> Common {
+        Common { rate: RATE, seed: None, release: false, no_build: true }
     }
 
     pub fn seed(&self) -> anyhow::Result<u64> {
