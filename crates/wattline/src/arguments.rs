@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wattline_model::RejectReason;
@@ -44,10 +45,25 @@ pub enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Clients: who sends telemetry.
+    Client {
+        #[command(subcommand)]
+        command: ClientCommand,
+    },
     /// Tokens of clients.
     Token {
         #[command(subcommand)]
         command: TokenCommand,
+    },
+    /// The keys that site tokens are signed with.
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
+    /// Sites of clients.
+    Site {
+        #[command(subcommand)]
+        command: SiteCommand,
     },
     /// Devices of clients.
     Devices {
@@ -114,6 +130,22 @@ impl std::fmt::Display for RebuildSource {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum ClientCommand {
+    /// Create a client and print its name.
+    Create {
+        /// 1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit.
+        name: String,
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the clients, with how much each has.
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub enum TokenCommand {
     /// Create a token and print it, once and never again. A client that is new is created too.
     Create {
@@ -125,6 +157,9 @@ pub enum TokenCommand {
         /// Make a token for tests: it begins with wl_test_.
         #[arg(long)]
         test: bool,
+        /// Print the token in a JSON object with its key id.
+        #[arg(long)]
+        json: bool,
     },
     /// List the tokens of all clients; the secrets are not known.
     List {
@@ -133,6 +168,57 @@ pub enum TokenCommand {
     },
     /// Revoke a token by its key id. It is refused by every gateway within seconds.
     Revoke { key_id: String },
+    /// Create the successor of a token and print it, once and never again. The old one ends after the overlap.
+    Rotate {
+        key_id: String,
+        /// How long the old token goes on: a number with s, m, h or d; 0s ends it at once.
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = time)]
+        overlap: Duration,
+        /// Print the token in a JSON object with its key id.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A whole number with its unit.
+fn time(text: &str) -> Result<Duration, &'static str> {
+    const RULE: &str = "must be a whole number with s, m, h or d, for example 24h";
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or(RULE)?;
+    let unit_s: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(RULE),
+    };
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let number: u64 = number.parse().ok().filter(|_| is_number).ok_or(RULE)?;
+    number.checked_mul(unit_s).map(Duration::from_secs).ok_or("is too long")
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// List the signing keys, the newest first; the keys themselves are stored nowhere.
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Create a new signing key and print its id. Site tokens of the keys before it count for two hours more.
+    Rotate {
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SiteCommand {
+    /// List the sites of all clients, or of one. JSON has all that the API has of a site.
+    List {
+        #[arg(long, value_name = "NAME")]
+        client: Option<String>,
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -18,6 +18,7 @@ use anyhow::Context as _;
 use arguments::{Arguments, Command};
 use clap::Parser as _;
 use config::Config;
+use manage::Manage;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -60,8 +61,11 @@ async fn command(command: Command, config: Config) -> anyhow::Result<ExitCode> {
         Command::Audit { json, complete } => return audit::run(config, json, complete).await,
         Command::Rejected { command } => rejected::run(config, command).await?,
         Command::Rebuild { from, yes } => return rebuild::run(config, from, yes).await,
-        Command::Token { command } => manage::token(config, command).await?,
-        Command::Devices { command } => manage::devices(config, command).await?,
+        Command::Client { command } => manage::run(config, Manage::Client(command)).await?,
+        Command::Token { command } => manage::run(config, Manage::Token(command)).await?,
+        Command::Key { command } => manage::run(config, Manage::Key(command)).await?,
+        Command::Site { command } => manage::run(config, Manage::Site(command)).await?,
+        Command::Devices { command } => manage::run(config, Manage::Devices(command)).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -7,16 +7,7 @@ use serde_json::Value;
 
 use crate::http;
 use crate::points::{BATTERY, COUNTER, MINUTE_MS, ago_ms, all_ok, interval, post_points, reading};
-use crate::site::{Audit, Keys, Site, files_below};
-
-/// A command that has to fail, and what it says.
-#[track_caller]
-fn failure(site: &Site, keys: Keys<'_>, arguments: &[&str]) -> String {
-    let output = site.command(keys, arguments).output().expect("the binary starts");
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(output.stdout.is_empty(), "{output:?}");
-    String::from_utf8(output.stderr).expect("text")
-}
+use crate::site::{Audit, Site, failure, files_below};
 
 #[test]
 fn a_second_migration_does_nothing() {

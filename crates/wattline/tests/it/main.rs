@@ -11,6 +11,7 @@ mod keep_out;
 mod limits;
 mod load;
 mod malformed;
+mod management;
 mod points;
 mod process;
 mod proxy;

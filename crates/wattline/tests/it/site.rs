@@ -249,6 +249,15 @@ impl Drop for Site {
     }
 }
 
+/// A command that has to fail, and what it says.
+#[track_caller]
+pub fn failure(site: &Site, keys: Keys<'_>, arguments: &[&str]) -> String {
+    let output = site.command(keys, arguments).output().expect("the binary starts");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+    String::from_utf8(output.stderr).expect("text")
+}
+
 #[expect(clippy::disallowed_methods, reason = "a test has nobody to hand it its arguments")]
 fn service(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| {
