@@ -1,7 +1,7 @@
 //! What names look like. Site and device ids are the client's own strings.
 
 /// The longest site or device id.
-const ID_BYTES_MAX: usize = 128;
+pub const ID_BYTES_MAX: usize = 128;
 /// The longest client id.
 const CLIENT_ID_BYTES_MAX: usize = 63;
 

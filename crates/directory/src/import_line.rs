@@ -8,9 +8,10 @@ use crate::api::DeviceType;
 use crate::id::{check_client_id, check_device_id};
 
 const LINE_BYTES_MAX: u64 = 64 * 1024;
-const TEXT_BYTES_MAX: usize = 256;
-pub(crate) const POWER_W_MAX: f64 = 10e6;
-pub(crate) const CAPACITY_WH_MAX: f64 = 1e9;
+/// The longest text of a site or a device.
+pub const TEXT_BYTES_MAX: usize = 256;
+pub const POWER_W_MAX: f64 = 10e6;
+pub const CAPACITY_WH_MAX: f64 = 1e9;
 const MODULUS_WH_MAX: f64 = 1e12;
 
 /// A device as an import declares it. Its values have been checked.

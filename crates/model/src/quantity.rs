@@ -79,6 +79,27 @@ impl Quantity {
         matches!(self, Quantity::StateOfCharge | Quantity::StateOfHealth | Quantity::BackupReserve)
     }
 
+    /// The unit that the name ends with.
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Quantity::EnergyCharge
+            | Quantity::EnergyDischarge
+            | Quantity::HomeEnergy
+            | Quantity::SolarEnergy
+            | Quantity::StoredEnergy
+            | Quantity::CapacityEnergy => "Wh",
+            Quantity::PowerCharge | Quantity::PowerDischarge | Quantity::HomePower | Quantity::SolarPower => {
+                "W"
+            }
+            Quantity::StateOfCharge | Quantity::StateOfHealth | Quantity::BackupReserve => "%",
+        }
+    }
+
+    /// Still taken and kept, for clients that send it.
+    pub const fn is_deprecated(self) -> bool {
+        matches!(self, Quantity::BackupReserve)
+    }
+
     /// The largest value that is accepted, in thousandths: 100 for a percentage, else 10^12 (a million
     /// megawatt hours, far above any battery and far below where 64 bits or `Decimal(18,3)` end).
     pub const fn max_thousandths(self) -> i64 {
@@ -140,6 +161,18 @@ mod tests {
     fn all_is_in_the_order_of_the_discriminants() {
         for (at, quantity) in Quantity::ALL.iter().enumerate() {
             assert_eq!(*quantity as usize, at);
+        }
+    }
+
+    #[test]
+    fn the_unit_is_the_end_of_the_name() {
+        for quantity in Quantity::ALL {
+            let end = match quantity.unit() {
+                "Wh" => "_wh",
+                "W" => "_w",
+                _ => "_percentage",
+            };
+            assert!(quantity.name().ends_with(end), "{quantity:?}");
         }
     }
 

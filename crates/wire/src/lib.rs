@@ -17,5 +17,5 @@ pub use json::{DEPTH_MAX, Malformed};
 pub use partition::{device_hash, partition_of};
 pub use request::{
     BodyError, Bounds, DEVICE_ID_BYTES_MAX, DURATION_S_MAX, Decoder, OEM_RAW_DATA_BYTES_MAX, POINTS_MAX,
-    PointSink,
+    PointSink, fields,
 };

@@ -88,6 +88,16 @@ fn field(number: usize, kind: Kind) -> Field {
     }
 }
 
+/// A reading has neither a start nor a duration: its field of that name is like any unknown one.
+fn has_field(kind: Kind, number: usize) -> bool {
+    number != DURATION || kind == Kind::Battery
+}
+
+/// The fields of a point of this kind; any other is ignored.
+pub fn fields(kind: Kind) -> impl Iterator<Item = Field> {
+    (0..FIELD_COUNT).filter(move |&number| has_field(kind, number)).map(move |number| field(number, kind))
+}
+
 impl Decoder {
     pub fn new(kind: Kind) -> Self {
         let mut next = [0; FIELD_COUNT + 1];
@@ -246,8 +256,7 @@ impl Decoder {
         }
         let key = cursor.key()?;
         let found = (0..FIELD_COUNT).find(|&number| field(number, self.kind).name() == key);
-        // A reading has neither a start nor a duration: its field of that name is like any unknown one.
-        let found = found.filter(|&number| number != DURATION || self.kind == Kind::Battery);
+        let found = found.filter(|&number| has_field(self.kind, number));
         if let Some(number) = found {
             self.next[*before] = number as u8;
             *before = number;

@@ -10,6 +10,8 @@ mod json;
 mod reader;
 mod site;
 
+pub use crate::id::ID_BYTES_MAX;
+pub use crate::import_line::{CAPACITY_WH_MAX, POWER_W_MAX, TEXT_BYTES_MAX};
 pub use commission::{Commission, DEVICES_MAX};
 pub use device::{Device, DeviceChange, DeviceDetails, DeviceType, NewDevice};
 pub use json::BodyError;
