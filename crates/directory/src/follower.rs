@@ -83,7 +83,10 @@ async fn follow(directory: &Directory, snapshot: &Snapshot, mut cursor: Cursor, 
     let mut wait = poll_interval;
     let mut is_failing = false;
     loop {
-        tokio::time::sleep(wait).await;
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = snapshot.nudged.notified(), if !is_failing => {}
+        }
         match cursor.catch_up(directory, snapshot).await {
             Ok(()) => {
                 if is_failing {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 use wattline_auth::policy::Caller;
 use wattline_auth::site_token::{self, MintError};
 use wattline_auth::{Bearer, ClientToken, KeyId, Pepper, SiteToken, SiteTokenText, TokenHash};
@@ -120,8 +121,12 @@ pub struct Snapshot {
     pub(crate) sites: IdTable<()>,
     pub(crate) devices: DeviceTable,
     started: Instant,
-    /// Milliseconds after `started` at which the view was last known to be the directory's state.
-    as_of_ms: AtomicU64,
+    /// Microseconds after `started` at which the view was last known to be the directory's state.
+    as_of_us: AtomicU64,
+    /// Told to those who wait for a change to be seen.
+    advanced: Notify,
+    /// Told to the follower, by those who have changed something.
+    pub(crate) nudged: Notify,
     stale_max: Duration,
 }
 
@@ -134,7 +139,9 @@ impl Snapshot {
             sites: IdTable::new(),
             devices: DeviceTable::new(),
             started: Instant::now(),
-            as_of_ms: AtomicU64::new(0),
+            as_of_us: AtomicU64::new(0),
+            advanced: Notify::new(),
+            nudged: Notify::new(),
             stale_max,
         }
     }
@@ -222,13 +229,31 @@ impl Snapshot {
 
     /// How long ago the view was known to be the directory's state.
     pub fn age(&self) -> Duration {
-        let as_of = Duration::from_millis(self.as_of_ms.load(Ordering::Relaxed));
+        let as_of = Duration::from_micros(self.as_of_us.load(Ordering::Relaxed));
         self.started.elapsed().saturating_sub(as_of)
     }
 
     /// Whether the view may still be served from.
     pub fn is_fresh(&self) -> bool {
         self.age() <= self.stale_max
+    }
+
+    /// Has the view catch up with all changes before this call, so that who made one finds it again here.
+    /// False where it takes longer than this: the directory has the change, and the view will.
+    pub async fn caught_up(&self, timeout: Duration) -> bool {
+        let now_us = self.moment_us(Instant::now());
+        self.nudged.notify_one();
+        let caught_up = async {
+            loop {
+                // Whoever asks first and listens then could miss the word.
+                let advanced = self.advanced.notified();
+                if self.as_of_us.load(Ordering::Relaxed) >= now_us {
+                    return;
+                }
+                advanced.await;
+            }
+        };
+        tokio::time::timeout(timeout, caught_up).await.is_ok()
     }
 
     pub fn size(&self) -> SnapshotSize {
@@ -242,7 +267,11 @@ impl Snapshot {
     }
 
     pub(crate) fn set_as_of(&self, as_of: Instant) {
-        let as_of_ms = as_of.saturating_duration_since(self.started).as_millis();
-        self.as_of_ms.store(as_of_ms as u64, Ordering::Relaxed);
+        self.as_of_us.store(self.moment_us(as_of), Ordering::Relaxed);
+        self.advanced.notify_waiters();
+    }
+
+    fn moment_us(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.started).as_micros() as u64
     }
 }

@@ -30,7 +30,18 @@ pub(crate) fn array(outcomes: &[Outcome], appended: &Appended) -> Response<Full<
         }
     }
     body.push(']');
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+    json_text(body.into())
+}
+
+/// The answer that shows something.
+pub(crate) fn json(shown: &impl serde::Serialize) -> Response<Full<Bytes>> {
+    let text = serde_json::to_vec(shown);
+    debug_assert!(text.is_ok(), "what is shown has text for keys and no other way to fail");
+    json_text(text.unwrap_or_default().into())
+}
+
+fn json_text(text: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

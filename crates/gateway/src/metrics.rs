@@ -23,6 +23,7 @@ pub fn describe_metrics() {
         "Data points refused, by kind and the rule they break."
     );
     describe_counter!("wattline_gateway_body_bytes_total", Unit::Bytes, "Bytes of bodies as sent.");
+    describe_counter!("wattline_gateway_denials_total", "Requests refused for their credentials, by reason.");
     describe_gauge!("wattline_gateway_in_flight_requests", "Requests under way.");
     describe_gauge!(
         "wattline_gateway_in_flight_bytes",
@@ -58,6 +59,10 @@ pub(crate) fn request_ended(endpoint: &'static str, status: StatusCode, took: Du
     histogram!("wattline_gateway_request_seconds", "endpoint" => endpoint).record(took.as_secs_f64());
 }
 
+pub(crate) fn denied(reason: &'static str) {
+    counter!("wattline_gateway_denials_total", "reason" => reason).increment(1);
+}
+
 pub(crate) fn body_read(kind: Kind, bytes: usize) {
     counter!("wattline_gateway_body_bytes_total", "kind" => kind.name()).increment(bytes as u64);
 }
@@ -87,17 +92,20 @@ pub(crate) fn points_answered(kind: Kind, tally: &Tally, outcomes: &[Outcome]) {
 fn status_label(status: StatusCode) -> &'static str {
     match status.as_u16() {
         200 => "200",
+        204 => "204",
         400 => "400",
         401 => "401",
         403 => "403",
         404 => "404",
         405 => "405",
         408 => "408",
+        409 => "409",
         413 => "413",
         415 => "415",
         422 => "422",
         429 => "429",
         431 => "431",
+        501 => "501",
         503 => "503",
         _ => "other",
     }

@@ -6,7 +6,8 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 use serde_json::json;
-use wattline_wire::BodyError;
+use wattline_directory::api::Violation;
+use wattline_wire::Malformed;
 
 use crate::request_id::RequestId;
 
@@ -24,6 +25,14 @@ pub(crate) enum Problem {
     NoCredentials,
     InvalidToken,
     TwoCredentials,
+    /// The endpoint takes the other kind of token.
+    WrongKind,
+    /// A site token on another site, whether that exists or not.
+    OtherSite,
+    /// The path is right, and the client has no such thing.
+    Unknown(Thing),
+    /// Commissioning what is there already.
+    Exists,
     NotJson,
     UnknownEncoding,
     BrokenEncoding,
@@ -31,11 +40,23 @@ pub(crate) enum Problem {
     TooSlow,
     /// The connection ended in the middle of the body.
     CutOff,
-    Body(BodyError),
+    Malformed(Malformed),
+    /// Never empty.
+    Invalid(Vec<Violation>),
     RateLimited {
         retry_after_s: u64,
     },
     Unavailable(Unavailable),
+    /// The endpoints of this group belong to another service, and it is not said where that is.
+    NoUpstream {
+        group: &'static str,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Thing {
+    Site,
+    Device,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +64,11 @@ pub(crate) enum Unavailable {
     KafkaAway,
     OverBudget,
     Draining,
+    /// The snapshot is too old to be served from.
     DirectoryAway,
+    /// The directory's database did not answer.
+    DirectorySilent,
+    NoSigningKey,
 }
 
 struct Text {
@@ -96,6 +121,27 @@ impl Problem {
                 "Bad request",
                 "send the token once, in the header Authorization",
             ),
+            Problem::WrongKind => text(
+                StatusCode::FORBIDDEN,
+                "FORBIDDEN",
+                "Forbidden",
+                "this endpoint takes the other kind of token",
+            ),
+            Problem::OtherSite => {
+                text(StatusCode::FORBIDDEN, "FORBIDDEN", "Forbidden", "the token is for another site")
+            }
+            Problem::Unknown(Thing::Site) => {
+                text(StatusCode::NOT_FOUND, "NOT_FOUND", "Not found", "the client has no such site")
+            }
+            Problem::Unknown(Thing::Device) => {
+                text(StatusCode::NOT_FOUND, "NOT_FOUND", "Not found", "the site has no such device")
+            }
+            Problem::Exists => text(
+                StatusCode::CONFLICT,
+                "CONFLICT",
+                "Conflict",
+                "the site, or one of the devices at another site, is there already; nothing was stored",
+            ),
             Problem::NotJson => text(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "UNSUPPORTED_MEDIA_TYPE",
@@ -129,18 +175,21 @@ impl Problem {
             Problem::CutOff => {
                 text(StatusCode::BAD_REQUEST, "INCOMPLETE_BODY", "Bad request", "the body ended too early")
             }
-            Problem::Body(BodyError::Malformed(malformed)) => text(
+            Problem::Malformed(malformed) => text(
                 StatusCode::BAD_REQUEST,
                 "MALFORMED_JSON",
                 "Malformed JSON",
                 &format!("{malformed}; nothing was stored"),
             ),
-            Problem::Body(BodyError::Invalid { path, rule }) => text(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "VALIDATION_ERROR",
-                "Validation error",
-                &format!("{path} {rule}; nothing was stored"),
-            ),
+            Problem::Invalid(violations) => {
+                let rules = violations.iter().map(|violation| format!("{}; ", sentence(violation)));
+                text(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "VALIDATION_ERROR",
+                    "Validation error",
+                    &(rules.collect::<String>() + "nothing was stored"),
+                )
+            }
             Problem::RateLimited { .. } => text(
                 StatusCode::TOO_MANY_REQUESTS,
                 "RATE_LIMITED",
@@ -158,7 +207,17 @@ impl Problem {
                     Unavailable::DirectoryAway => {
                         "devices and tokens cannot be checked; nothing was stored, resend unchanged"
                     }
+                    Unavailable::DirectorySilent => {
+                        "the directory did not answer; a change may have been made, so look before you repeat it"
+                    }
+                    Unavailable::NoSigningKey => "no site token can be signed",
                 },
+            ),
+            Problem::NoUpstream { group } => text(
+                StatusCode::NOT_IMPLEMENTED,
+                "NOT_IMPLEMENTED",
+                "Not implemented",
+                &format!("another service serves this endpoint; its base URL goes into upstreams.{group}"),
             ),
         }
     }
@@ -182,6 +241,9 @@ impl Problem {
             }
             Problem::InvalidToken => {
                 headers.insert(WWW_AUTHENTICATE, challenge("invalid_token"));
+            }
+            Problem::WrongKind | Problem::OtherSite => {
+                headers.insert(WWW_AUTHENTICATE, challenge("insufficient_scope"));
             }
             Problem::TwoCredentials => {
                 headers.insert(WWW_AUTHENTICATE, challenge("invalid_request"));
@@ -208,7 +270,13 @@ impl Problem {
                     close(headers);
                 }
             }
-            Problem::NotFound | Problem::BrokenEncoding | Problem::Body(_) => {}
+            Problem::NotFound
+            | Problem::Unknown(_)
+            | Problem::Exists
+            | Problem::BrokenEncoding
+            | Problem::Malformed(_)
+            | Problem::Invalid(_)
+            | Problem::NoUpstream { .. } => {}
         }
     }
 
@@ -225,9 +293,10 @@ impl Problem {
             "request_id": request_id.as_str(),
         });
         match self {
-            Problem::Body(BodyError::Malformed(malformed)) => body["offset"] = json!(malformed.offset),
-            Problem::Body(BodyError::Invalid { path, rule }) => {
-                body["errors"] = json!([{ "message": format!("{path} {rule}"), "path": path }]);
+            Problem::Malformed(malformed) => body["offset"] = json!(malformed.offset),
+            Problem::Invalid(violations) => {
+                let error = |violation| json!({ "message": sentence(violation), "path": violation.path });
+                body["errors"] = violations.iter().map(error).collect();
             }
             _ => {}
         }
@@ -240,7 +309,32 @@ impl Problem {
     }
 }
 
+fn sentence(Violation { path, rule }: &Violation) -> String {
+    let what = if path.is_empty() { "the body" } else { path };
+    format!("{what} {rule}")
+}
+
 fn challenge(error: &'static str) -> HeaderValue {
     // The realm and the error are plain constants.
     HeaderValue::try_from(format!(r#"{REALM}, error="{error}""#)).unwrap_or(HeaderValue::from_static(REALM))
+}
+
+impl From<wattline_wire::BodyError> for Problem {
+    fn from(error: wattline_wire::BodyError) -> Self {
+        match error {
+            wattline_wire::BodyError::Malformed(malformed) => Problem::Malformed(malformed),
+            wattline_wire::BodyError::Invalid { path, rule } => {
+                Problem::Invalid(vec![Violation { path: path.to_owned(), rule }])
+            }
+        }
+    }
+}
+
+impl From<wattline_directory::api::BodyError> for Problem {
+    fn from(error: wattline_directory::api::BodyError) -> Self {
+        match error {
+            wattline_directory::api::BodyError::Malformed(malformed) => Problem::Malformed(malformed),
+            wattline_directory::api::BodyError::Invalid(violations) => Problem::Invalid(violations),
+        }
+    }
 }

@@ -23,6 +23,11 @@ impl RequestId {
         }
     }
 
+    /// One as they look, for the API's description.
+    pub(crate) fn example() -> Self {
+        RequestId("8fe6274300000008".to_owned())
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

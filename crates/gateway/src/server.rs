@@ -7,26 +7,29 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioTimer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info, warn};
-use wattline_directory::{Snapshot, Uses};
+use wattline_auth::policy::{self, Matched, Native, NoRoute, Service};
+use wattline_directory::{AuditLog, Directory, Snapshot, Uses};
 use wattline_kafka::Producer;
 use wattline_model::Kind;
 
 use crate::answer;
 use crate::budget::Budget;
+use crate::call::{Call, admit};
 use crate::metrics;
-use crate::problem::Problem;
+use crate::problem::{Problem, Unavailable};
 use crate::rate::Rates;
-use crate::request_id::{RequestId, RequestIds};
-use crate::routes::{NoRoute, Route};
+use crate::request_id::{self, RequestId, RequestIds};
 use crate::settings::Settings;
+use crate::sites::{self, Answer};
 use crate::socket::Socket;
-use crate::telemetry::{self, telemetry};
+use crate::telemetry::telemetry;
 
 /// Everything that a request needs, shared by all connections.
 pub struct Gateway {
@@ -36,7 +39,9 @@ pub struct Gateway {
     pub(crate) budget: Arc<Budget>,
     pub(crate) rates: Option<Rates>,
     pub(crate) request_ids: RequestIds,
+    pub(crate) directory: Directory,
     pub(crate) uses: Uses,
+    pub(crate) audit_log: AuditLog,
     partitions_intervals: u32,
     partitions_counters: u32,
     draining: AtomicBool,
@@ -46,6 +51,7 @@ impl Gateway {
     /// The numbers of partitions are those of the topics; a device's partition follows from them.
     pub fn new(
         settings: Settings,
+        directory: Directory,
         snapshot: Arc<Snapshot>,
         producer: Producer,
         partitions_intervals: u32,
@@ -55,7 +61,9 @@ impl Gateway {
             budget: Budget::new(settings.in_flight_bytes_max),
             rates: Rates::new(settings.rate_points_per_s, settings.rate_burst_points),
             request_ids: RequestIds::new()?,
+            directory,
             uses: Uses::default(),
+            audit_log: AuditLog::default(),
             settings,
             snapshot,
             producer,
@@ -79,6 +87,11 @@ impl Gateway {
     /// When tokens were last used, since this was last written down.
     pub fn uses(&self) -> &Uses {
         &self.uses
+    }
+
+    /// What was minted and denied, since this was last written down.
+    pub fn audit_log(&self) -> &AuditLog {
+        &self.audit_log
     }
 
     /// Whether a request would be served, and why not.
@@ -245,22 +258,53 @@ impl Gateway {
         let began = Instant::now();
         metrics::request_began();
         let (parts, mut incoming) = request.into_parts();
-        let request_id = telemetry::request_id(&parts.headers, self);
-        let route = Route::of(&parts.method, parts.uri.path());
-        let outcome = match route {
-            Ok(Route::Telemetry(kind)) => telemetry(self, kind, &parts, &mut incoming, &request_id).await,
+        let request_id = RequestId::new(parts.headers.get(request_id::HEADER), &self.request_ids);
+        let route = policy::route(parts.method.as_str(), parts.uri.path());
+        let outcome = match &route {
+            Ok(matched) => self.answer(matched, &parts, &mut incoming, &request_id).await,
             Err(NoRoute::Path) => Err(Problem::NotFound),
-            Err(NoRoute::Method { allow }) => Err(Problem::MethodNotAllowed { allow }),
+            Err(NoRoute::Method { allow }) => Err(Problem::MethodNotAllowed { allow: allow.header() }),
         };
         let is_read = outcome.is_ok() || incoming.is_end_stream();
         let response = outcome.unwrap_or_else(|problem| {
             debug!(%request_id, status = problem.status().as_u16(), code = problem.code(), "refused");
             problem.response(&request_id)
         });
-        let endpoint = route.map_or("none", Route::name);
+        let endpoint = route.as_ref().map_or("none", |matched| matched.endpoint.name);
         metrics::request_ended(endpoint, response.status(), began.elapsed());
         let rest = if is_read { Rest::Read } else { Rest::Unread };
         (answer::finish(response, &request_id), rest)
+    }
+
+    /// A request whose path and method are those of an endpoint.
+    async fn answer(
+        &self,
+        matched: &Matched<'_>,
+        request: &Parts,
+        incoming: &mut Incoming,
+        request_id: &RequestId,
+    ) -> Answer {
+        let identity = admit(self, request, matched, request_id)?;
+        if self.is_draining() {
+            return Err(Problem::Unavailable(Unavailable::Draining));
+        }
+        let call = Call { gateway: self, request, matched, client: identity.client(), request_id };
+        match matched.endpoint.service {
+            Service::Native(native) => match native {
+                Native::TelemetryBattery => telemetry(&call, Kind::Battery, incoming).await,
+                Native::TelemetryBatteryCounter => telemetry(&call, Kind::BatteryCounter, incoming).await,
+                Native::CreateSiteToken => sites::create_site_token(&call).await,
+                Native::Commission => sites::commission(&call, incoming).await,
+                Native::ListSites => sites::list_sites(&call).await,
+                Native::GetSite => sites::get_site(&call).await,
+                Native::PatchSite => sites::patch_site(&call, incoming).await,
+                Native::ListDevices => sites::list_devices(&call).await,
+                Native::GetDevice => sites::get_device(&call).await,
+                Native::PatchDevice => sites::patch_device(&call, incoming).await,
+                Native::DeleteDevice => sites::delete_device(&call).await,
+            },
+            Service::Forwarded(upstream) => Err(Problem::NoUpstream { group: upstream.name() }),
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use wattline_model::Kind;
 pub struct Settings {
     pub topic_intervals: String,
     pub topic_counters: String,
+    /// What site tokens are for: the name of this deployment.
+    pub audience: String,
     /// Open connections; further ones wait in the listen queue of the operating system.
     pub connections_max: usize,
     /// A body as it is sent.

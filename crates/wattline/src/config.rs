@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 use wattline_auth::Pepper;
+use wattline_auth::site_token::AUDIENCE_BYTES_MAX;
 use wattline_directory::FollowSettings;
 use wattline_kafka::{Connection, ConsumerSettings, ProducerSettings, Start, Topic};
 use wattline_runtime::LogFormat;
@@ -51,10 +52,11 @@ pub struct Directory {
     pub stale_max_s: u64,
 }
 
-#[derive(Clone, Default, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Auth {
     pub pepper: String,
     pub pepper_file: String,
+    pub audience: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -143,6 +145,12 @@ impl Default for Kafka {
 impl Default for Directory {
     fn default() -> Self {
         Directory { url: "sqlite://wattline.db".into(), poll_ms: 250, stale_max_s: 60 }
+    }
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Auth { pepper: String::new(), pepper_file: String::new(), audience: "wattline".into() }
     }
 }
 
@@ -293,6 +301,15 @@ impl Auth {
         );
         text.parse().context("auth.pepper")
     }
+
+    /// The name of this deployment in its site tokens.
+    fn audience(&self) -> anyhow::Result<String> {
+        ensure!(
+            (1..=AUDIENCE_BYTES_MAX).contains(&self.audience.len()),
+            "auth.audience must have from 1 to {AUDIENCE_BYTES_MAX} bytes"
+        );
+        Ok(self.audience.clone())
+    }
 }
 
 impl Directory {
@@ -343,7 +360,7 @@ impl Gateway {
         producer(&self.compression, self.delivery_timeout_ms, self.producer_queue_bytes_max, self.linger_ms)
     }
 
-    pub fn settings(&self, kafka: &Kafka) -> anyhow::Result<wattline_gateway::Settings> {
+    pub fn settings(&self, kafka: &Kafka, auth: &Auth) -> anyhow::Result<wattline_gateway::Settings> {
         ensure!(self.connections_max > 0, "gateway.connections_max must be more than 0");
         ensure!(self.header_bytes_max >= 8_192, "gateway.header_bytes_max must be at least 8192");
         ensure!(
@@ -358,6 +375,7 @@ impl Gateway {
         Ok(wattline_gateway::Settings {
             topic_intervals: kafka.topic_intervals.clone(),
             topic_counters: kafka.topic_counters.clone(),
+            audience: auth.audience()?,
             connections_max: self.connections_max as usize,
             body_bytes_max: self.body_bytes_max as usize,
             body_decompressed_bytes_max: self.body_decompressed_bytes_max as usize,
@@ -494,7 +512,7 @@ mod tests {
         config.gateway.listen().unwrap();
         config.gateway.ops_listen().unwrap();
         config.gateway.producer().unwrap();
-        config.gateway.settings(&config.kafka).unwrap();
+        config.gateway.settings(&config.kafka, &config.auth).unwrap();
         config.worker.ops_listen().unwrap();
         config.worker.consumer(&config.kafka).unwrap();
         config.worker.settings(&config.kafka, &config.parquet).unwrap();

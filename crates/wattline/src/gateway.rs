@@ -22,7 +22,7 @@ impl Readiness for Ready {
 /// Runs the gateway until it is asked to stop.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let connection = config.kafka.connection()?;
-    let settings = config.gateway.settings(&config.kafka)?;
+    let settings = config.gateway.settings(&config.kafka, &config.auth)?;
     let producer_settings = config.gateway.producer()?;
     let pepper = config.auth.pepper()?;
     let (listen, ops_listen) = (config.gateway.listen()?, config.gateway.ops_listen()?);
@@ -34,6 +34,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let directory = Directory::open(&config.directory.url).await?;
     directory.check().await?;
+    directory.ensure_signing_key(&pepper).await?;
     let follower = Follower::start(directory.clone(), pepper, config.directory.follow()?).await?;
 
     let topics = tokio::task::spawn_blocking({
@@ -49,6 +50,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     };
     let gateway = Arc::new(Gateway::new(
         settings,
+        directory.clone(),
         follower.snapshot(),
         Producer::new(&connection, &producer_settings)?,
         partitions(&config.kafka.topic_intervals)?,
@@ -60,22 +62,40 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {listen} (gateway.listen)"))?;
     let ops = serve_ops(ops_listen, metrics, Arc::new(Ready(Arc::clone(&gateway)))).await?;
     info!(listen = %listener.local_addr()?, %ops, "gateway");
-    let noting = tokio::spawn(note_uses(Arc::clone(&gateway), directory.clone()));
+    let writing = tokio::spawn(write_down(Arc::clone(&gateway), directory.clone()));
     let outcome = Arc::clone(&gateway).run(listener, async move { shutdown.asked().await }).await;
-    noting.abort();
-    if let Err(cause) = gateway.uses().flush(&directory).await {
-        warn!(cause = format!("{cause:#}"), "when tokens were last used is not written down");
+    writing.abort();
+    write_uses(&gateway, &directory).await;
+    if let Err(cause) = gateway.audit_log().flush(&directory).await {
+        warn!(cause = format!("{cause:#}"), "the last events are not in the audit trail");
     }
     outcome
 }
 
-/// Writes down when tokens were last used, every minute.
-async fn note_uses(gateway: Arc<Gateway>, directory: Directory) {
-    const EVERY: Duration = Duration::from_secs(60);
+/// Writes down, now and then, when tokens were last used, and what goes to the audit trail.
+async fn write_down(gateway: Arc<Gateway>, directory: Directory) {
+    const USES_EVERY: Duration = Duration::from_secs(60);
+    const EVENTS_EVERY: Duration = Duration::from_secs(1);
+    const EVENTS_EVERY_MAX: Duration = Duration::from_secs(60);
+    let mut uses = tokio::time::interval(USES_EVERY);
+    let mut events_wait = EVENTS_EVERY;
     loop {
-        tokio::time::sleep(EVERY).await;
-        if let Err(cause) = gateway.uses().flush(&directory).await {
-            warn!(cause = format!("{cause:#}"), "when tokens were last used is written down later");
+        tokio::select! {
+            _ = uses.tick() => write_uses(&gateway, &directory).await,
+            () = tokio::time::sleep(events_wait) => match gateway.audit_log().flush(&directory).await {
+                Ok(()) => events_wait = EVENTS_EVERY,
+                Err(cause) => {
+                    // The events are kept in memory up to a bound, and counted above it.
+                    warn!(cause = format!("{cause:#}"), "the audit trail is written later");
+                    events_wait = (events_wait * 2).min(EVENTS_EVERY_MAX);
+                }
+            },
         }
+    }
+}
+
+async fn write_uses(gateway: &Gateway, directory: &Directory) {
+    if let Err(cause) = gateway.uses().flush(directory).await {
+        warn!(cause = format!("{cause:#}"), "when tokens were last used is written down later");
     }
 }

@@ -33,9 +33,11 @@ impl Node {
         let text = std::str::from_utf8(body)
             .map_err(|error| Malformed { offset: error.valid_up_to(), what: "invalid UTF-8" })?;
         check_depth(text)?;
-        serde_json::from_str(text).map_err(|error| Malformed {
-            offset: offset(text, error.line(), error.column()),
-            what: if error.is_eof() { "unexpected end" } else { "not JSON" },
+        serde_json::from_str(text).map_err(|error| {
+            if error.is_eof() {
+                return Malformed { offset: text.len(), what: "unexpected end" };
+            }
+            Malformed { offset: offset(text, error.line(), error.column()), what: "not JSON" }
         })
     }
 }
