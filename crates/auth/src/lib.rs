@@ -9,6 +9,7 @@ mod client_token;
 mod hex;
 mod pepper;
 pub mod policy;
+mod portal_secret;
 mod signing_key;
 pub mod site_token;
 
@@ -17,5 +18,6 @@ pub use client_token::{
     CLIENT_TOKEN_BYTES, ClientToken, KeyId, MalformedKeyId, MalformedToken, RANDOM_BYTES,
 };
 pub use pepper::{HEX_CHARS, Pepper, PepperError, SECRET_BYTES_MIN, TokenHash};
+pub use portal_secret::{FormKey, InviteSecret, PortalPurpose, PortalSecret, SessionSecret};
 pub use signing_key::{SigningKey, SigningKeyId, SigningKeySeed, VerifyingKey, VerifyingKeys};
 pub use site_token::{SiteClaims, SiteToken, SiteTokenError};

@@ -22,6 +22,10 @@ pub enum AuditAction {
     Denial,
     /// A signing key was made.
     RotateKey,
+    /// A link was made by which a client signs in to the portal.
+    Invite,
+    SignIn,
+    SignOut,
 }
 
 impl AuditAction {
@@ -32,6 +36,9 @@ impl AuditAction {
             Self::MintSite => "MINT_SITE",
             Self::Denial => "DENIAL",
             Self::RotateKey => "ROTATE_KEY",
+            Self::Invite => "INVITE",
+            Self::SignIn => "SIGN_IN",
+            Self::SignOut => "SIGN_OUT",
         }
     }
 }

@@ -18,6 +18,8 @@ mod follower;
 mod id;
 mod id_table;
 mod import_line;
+mod portal;
+mod portal_tokens;
 mod signing_keys;
 mod site_devices;
 mod site_keys;
@@ -37,6 +39,10 @@ pub use devices::ImportReport;
 pub use follower::{FollowSettings, Follower};
 pub use id::{InvalidId, check_client_id, check_device_id};
 pub use import_line::{ImportError, ImportLine, parse_lines};
+pub use portal::{PortalGuest, PortalInvite, PortalSession};
+pub use portal_tokens::{
+    PORTAL_ACTIVE_TOKENS_MAX, PORTAL_LISTED_TOKENS_MAX, PORTAL_TOKENS_A_DAY_MAX, PortalTokenError,
+};
 pub use signing_keys::SigningKeyRow;
 pub use site_devices::DEVICES_OF_SITE_MAX;
 pub use sites::SITES_PAGE_MAX;

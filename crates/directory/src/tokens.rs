@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
-use sqlx::{Any, Row as _, Transaction};
+use sqlx::any::AnyRow;
+use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
 use wattline_auth::{ClientToken, KeyId, Pepper};
 
 use crate::audit::{self, AuditAction};
@@ -14,6 +15,10 @@ use crate::import_line::check_text;
 
 /// The longest that a rotated token may go on.
 const OVERLAP_MAX: Duration = Duration::from_secs(90 * 86_400);
+
+/// What [`token_row`] reads, and from where.
+pub(crate) const TOKEN_COLUMNS: &str = "key_id, client_id, label, live, tokens.created_at_ms, \
+     last_used_at_ms, revoked_at_ms FROM tokens JOIN clients ON clients.client_no = tokens.client_no";
 
 /// What is kept of a token, but for its hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +57,7 @@ impl Directory {
         let now_ms = now_ms();
         let mut tx = self.begin_change().await?;
         ensure_client(&mut tx, client, now_ms).await?;
-        insert_token(&mut tx, client, label, &token, pepper, now_ms).await?;
+        insert_token(&mut tx, client, label, &token, pepper, now_ms, None).await?;
         tx.commit().await.context("cannot commit the token")?;
         Ok(token)
     }
@@ -81,7 +86,7 @@ impl Directory {
         let (client, label): (String, String) = (row.try_get(0)?, row.try_get(1)?);
         let live = row.try_get::<i64, _>(2)? != 0;
         let token = ClientToken::mint(live).context("the operating system gave no randomness")?;
-        insert_token(&mut tx, &client, &label, &token, pepper, now_ms).await?;
+        insert_token(&mut tx, &client, &label, &token, pepper, now_ms, None).await?;
         let reason = format!("rotated; it ends at {}", Timestamp::from_millisecond(ends_at_ms)?);
         end_token(&mut tx, key_id, now_ms, ends_at_ms, Some(reason)).await?;
         tx.commit().await.context("cannot commit the tokens")?;
@@ -90,28 +95,12 @@ impl Directory {
 
     /// All tokens, revoked ones too, by client and age.
     pub async fn list_tokens(&self) -> anyhow::Result<Vec<TokenRow>> {
-        let rows = sqlx::query(
-            "SELECT key_id, client_id, label, live, tokens.created_at_ms, last_used_at_ms, revoked_at_ms \
-             FROM tokens JOIN clients ON clients.client_no = tokens.client_no \
-             ORDER BY client_id, tokens.seq",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .context("cannot read the tokens")?;
-        let optional = |at_ms: Option<i64>| at_ms.map(Timestamp::from_millisecond).transpose();
-        rows.iter()
-            .map(|row| {
-                Ok(TokenRow {
-                    key_id: row.try_get::<&str, _>(0)?.parse()?,
-                    client: row.try_get(1)?,
-                    label: row.try_get(2)?,
-                    live: row.try_get::<i64, _>(3)? != 0,
-                    created_at: Timestamp::from_millisecond(row.try_get(4)?)?,
-                    last_used_at: optional(row.try_get(5)?)?,
-                    revoked_at: optional(row.try_get(6)?)?,
-                })
-            })
-            .collect()
+        let rows =
+            sqlx::query(AssertSqlSafe(format!("SELECT {TOKEN_COLUMNS} ORDER BY client_id, tokens.seq")))
+                .fetch_all(&self.pool)
+                .await
+                .context("cannot read the tokens")?;
+        rows.iter().map(token_row).collect()
     }
 
     /// Revokes a token at once, one that is ending too. False where there is none of this key id, or it is
@@ -149,13 +138,27 @@ impl Directory {
     }
 }
 
-async fn insert_token(
+pub(crate) fn token_row(row: &AnyRow) -> anyhow::Result<TokenRow> {
+    let optional = |at_ms: Option<i64>| at_ms.map(Timestamp::from_millisecond).transpose();
+    Ok(TokenRow {
+        key_id: row.try_get::<&str, _>(0)?.parse()?,
+        client: row.try_get(1)?,
+        label: row.try_get(2)?,
+        live: row.try_get::<i64, _>(3)? != 0,
+        created_at: Timestamp::from_millisecond(row.try_get(4)?)?,
+        last_used_at: optional(row.try_get(5)?)?,
+        revoked_at: optional(row.try_get(6)?)?,
+    })
+}
+
+pub(crate) async fn insert_token(
     tx: &mut Transaction<'_, Any>,
     client: &str,
     label: &str,
     token: &ClientToken,
     pepper: &Pepper,
     now_ms: i64,
+    reason: Option<String>,
 ) -> anyhow::Result<()> {
     let key_id = token.key_id();
     let seq = take_seqs(tx, 1).await?;
@@ -174,12 +177,12 @@ async fn insert_token(
     .execute(&mut **tx)
     .await
     .context("cannot store the token's hash")?;
-    audit::append(tx, seq, now_ms, AuditAction::Mint, client, key_id.as_str(), None).await?;
+    audit::append(tx, seq, now_ms, AuditAction::Mint, client, key_id.as_str(), reason).await?;
     Ok(())
 }
 
 /// Sets the end of a token that is active. False where there is none of this key id.
-async fn end_token(
+pub(crate) async fn end_token(
     tx: &mut Transaction<'_, Any>,
     key_id: KeyId,
     now_ms: i64,

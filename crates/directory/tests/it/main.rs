@@ -3,6 +3,7 @@
 mod bench;
 mod follow;
 mod keys;
+mod portal;
 mod postgres;
 mod scale;
 mod sites;
