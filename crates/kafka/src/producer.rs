@@ -109,7 +109,15 @@ impl Producer {
         }
     }
 
+    /// librdkafka is asked whether it has failed for good: to its error callback such a failure looks like any
+    /// other, under the name of its cause.
     pub fn health(&self) -> &Arc<Health> {
+        if !self.health.is_fatal()
+            && let Some((cause, reason)) = self.inner.client().fatal_error()
+            && !self.health.fatal.swap(true, Ordering::Relaxed)
+        {
+            error!(%cause, reason, "the Kafka producer cannot go on");
+        }
         &self.health
     }
 
@@ -160,10 +168,6 @@ impl ClientContext for Context {
 
     fn error(&self, cause: KafkaError, reason: &str) {
         match cause.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::Fatal) => {
-                error!(reason, "the Kafka producer cannot go on");
-                self.health.fatal.store(true, Ordering::Relaxed);
-            }
             Some(RDKafkaErrorCode::AllBrokersDown) => {
                 self.health.broker_up.store(false, Ordering::Relaxed);
                 warn!(reason, "no Kafka broker can be reached");

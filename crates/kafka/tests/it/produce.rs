@@ -45,6 +45,22 @@ async fn an_error_that_passes_is_retried_and_nobody_hears_of_it() {
     assert_eq!(producer.append(TOPIC, &BOTH).await.unconfirmed, NONE);
 }
 
+/// Kafka has other records where the producer's own should be: librdkafka never produces again.
+#[tokio::test]
+async fn a_producer_that_has_failed_for_good_says_so() {
+    let cluster = Cluster::start();
+    let producer = cluster.producer();
+    assert_eq!(producer.append(TOPIC, &BOTH).await.unconfirmed, NONE);
+    wait_for("a ready producer", || producer.health().is_ready().then_some(()));
+    cluster.mock.request_errors(
+        RDKafkaApiKey::Produce,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER],
+    );
+    assert_eq!(producer.append(TOPIC, &BOTH[..1]).await.unconfirmed, [0]);
+    assert!(producer.health().is_fatal() && !producer.health().is_ready());
+    assert_eq!(producer.append(TOPIC, &BOTH[1..]).await.unconfirmed, [1]);
+}
+
 #[tokio::test]
 async fn with_the_broker_down_records_are_given_up_in_time_and_health_says_so() {
     let cluster = Cluster::start();
