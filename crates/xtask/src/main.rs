@@ -18,6 +18,7 @@ mod http;
 mod paths;
 mod prerequisites;
 mod process;
+mod python;
 mod services;
 mod stack;
 mod test;

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::cargo::cargo;
 use crate::services::{self, Data};
 use crate::stack::Stack;
-use crate::{chaos, paths, prerequisites, process};
+use crate::{chaos, paths, prerequisites, process, python};
 
 #[derive(Args, Default)]
 pub struct Options {
@@ -36,6 +36,7 @@ pub fn test(options: &Options) -> anyhow::Result<ExitCode> {
     stack.stop()?;
     let broker = services::prepare_kafka()?;
     let services = services::start(&mut stack, &broker, Data::Fresh)?;
+    let openapi_tools = python::OPENAPI.install()?;
     let mut command = cargo();
     match prerequisites::for_postgres() {
         Ok(()) => {
@@ -48,6 +49,7 @@ pub fn test(options: &Options) -> anyhow::Result<ExitCode> {
         .args(selection)
         .env("WATTLINE_TEST_KAFKA", &services.kafka)
         .env("WATTLINE_TEST_CLICKHOUSE", &services.clickhouse)
+        .env("WATTLINE_TEST_OPENAPI_TOOLS", &openapi_tools)
         .status()?;
     stack.check()?;
     stack.stop()?;

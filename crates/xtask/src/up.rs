@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::services::{self, Data};
 use crate::stack::{self, Stack};
-use crate::{chaos, demo, fault, paths, test};
+use crate::{chaos, demo, fault, paths, python, test};
 
 pub fn up() -> anyhow::Result<ExitCode> {
     let mut stack = Stack::open(folder()?)?;
@@ -25,12 +25,14 @@ pub fn up() -> anyhow::Result<ExitCode> {
             (services.kafka, services.clickhouse)
         }
     };
+    let openapi_tools = python::OPENAPI.install()?.display().to_string();
     let environment = stack.folder().join("services.env");
     fs::write(
         &environment,
         format!(
             "WATTLINE_KAFKA_BROKERS={kafka}\nWATTLINE_CLICKHOUSE_URL={clickhouse}\n\
-             WATTLINE_TEST_KAFKA={kafka}\nWATTLINE_TEST_CLICKHOUSE={clickhouse}\n"
+             WATTLINE_TEST_KAFKA={kafka}\nWATTLINE_TEST_CLICKHOUSE={clickhouse}\n\
+             WATTLINE_TEST_OPENAPI_TOOLS='{openapi_tools}'\n"
         ),
     )
     .with_context(|| format!("writing {}", environment.display()))?;
