@@ -18,9 +18,12 @@ struct Tool {
     is_there: fn() -> bool,
 }
 
+const C_COMPILER: Tool =
+    Tool { name: "a C compiler", packages: &["gcc", "libc6-dev"], is_there: || version_of("cc") };
+
 /// To compile librdkafka and the C parts of other crates.
 const BUILD: &[Tool] = &[
-    Tool { name: "a C compiler", packages: &["gcc", "libc6-dev"], is_there: || version_of("cc") },
+    C_COMPILER,
     Tool { name: "a C++ compiler", packages: &["g++"], is_there: || version_of("c++") },
     Tool { name: "make", packages: &["make"], is_there: || version_of("make") },
     Tool { name: "pkg-config", packages: &["pkg-config"], is_there: || version_of("pkg-config") },
@@ -45,6 +48,11 @@ const POSTGRES: &[Tool] =
 
 pub fn for_build() -> anyhow::Result<()> {
     ensure(BUILD)
+}
+
+/// For the libraries that faults put before the C library. A build needs it too, but not every run is one.
+pub fn for_shims() -> anyhow::Result<()> {
+    ensure(&[C_COMPILER])
 }
 
 pub fn for_kafka() -> anyhow::Result<()> {

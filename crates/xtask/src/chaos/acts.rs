@@ -6,7 +6,8 @@ use rustix::process::Signal;
 
 use crate::fault::STEPS;
 use crate::fault::dice::Dice;
-use crate::fault::lab::{CLICKHOUSE, GATEWAY, KAFKA, Lab, SESSION, WORKERS};
+use crate::fault::lab::{CLICKHOUSE, GATEWAY, KAFKA, Lab, WORKERS};
+use crate::fault::settings::SESSION;
 
 pub struct Act {
     pub name: &'static str,

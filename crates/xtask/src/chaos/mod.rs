@@ -15,7 +15,7 @@ use self::acts::Chaos;
 use crate::fault::Common;
 use crate::fault::dice::Dice;
 use crate::fault::lab::{Brokers, Lab};
-use crate::fault::load::Load;
+use crate::fault::load::{Load, Plan};
 use crate::fault::oracle::{self, Verdict};
 use crate::fault::within;
 use crate::paths;
@@ -96,7 +96,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 }
 
 fn cause(mut lab: Lab, seconds: u64, seed: u64, rate: u32) -> anyhow::Result<Report> {
-    let load = Load::start(&mut lab, rate)?;
+    let load = Load::start(&mut lab, Plan::at_rate(rate))?;
     let mut chaos = Chaos::new(Dice::new(seed));
     let mut faults = Vec::new();
     let began = Instant::now();
@@ -118,6 +118,6 @@ fn cause(mut lab: Lab, seconds: u64, seed: u64, rate: u32) -> anyhow::Result<Rep
     lab.heal()?;
     let told = load.finish(&mut lab)?;
     println!("{} points were answered OK; waiting until all is stored …", told.report.points_ok);
-    let verdict = oracle::judge(&mut lab, &told)?;
+    let verdict = oracle::judge(&mut lab, &told, &[])?;
     Ok(Report { seed, seconds, faults_done: faults.len(), verdict, restarts: lab.restarts, faults })
 }

@@ -25,6 +25,8 @@ pub struct Site {
     gateway: String,
     /// Metrics and readiness of the roles, in the order of `ROLES`.
     operations: [String; 2],
+    /// Settings by the names of their variables, which go before the configuration.
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Site {
@@ -69,6 +71,7 @@ file_age_max_ms = 5000
             gateway: format!("http://127.0.0.1:{gateway}"),
             operations: [gateway_operations, worker_operations]
                 .map(|port| format!("http://127.0.0.1:{port}")),
+            variables: Vec::new(),
         };
         let path = site.configuration();
         fs::write(&path, configuration).with_context(|| format!("writing {}", path.display()))?;
@@ -99,7 +102,13 @@ file_age_max_ms = 5000
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.arg("--config").arg(self.configuration()).args(arguments);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// Changes a setting, for every command from now on.
+    pub fn set(&mut self, variable: &'static str, value: &str) {
+        self.variables.push((variable, value.to_owned()));
     }
 
     pub fn run(&self, arguments: &[&str]) -> anyhow::Result<()> {

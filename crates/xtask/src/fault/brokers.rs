@@ -6,14 +6,9 @@ use anyhow::ensure;
 use rustix::process::Signal;
 
 use super::Scene;
-use super::lab::{GATEWAY, KAFKA, SECOND_KAFKA, WORKERS};
+use super::lab::{KAFKA, SECOND_KAFKA};
 use super::load::ok_so_far;
-
-/// The topics of interval data and of counters, as `wattline migrate` makes them.
-const INTERVALS: &str = "wattline.intervals";
-const COUNTERS: &str = "wattline.counters";
-/// A worker that cannot go on has ended by then.
-const STOP_DEADLINE: Duration = Duration::from_secs(60);
+use super::topics::{COUNTERS, INTERVALS};
 
 /// Records in hexadecimal digits: noise, nothing at all, the version of a far future.
 pub const UNDECODABLE: [&str; 4] = ["deadbeef", "", "ffffffffffffffffffff", "08ff0f"];
@@ -84,49 +79,5 @@ pub fn undecodable_record(scene: &mut Scene) -> anyhow::Result<()> {
         lab.topic_fault(&["append", topic, "0", record])?;
         lab.pass(Duration::from_secs(1))?;
     }
-    Ok(())
-}
-
-pub fn retention_overrun(scene: &mut Scene) -> anyhow::Result<()> {
-    let [worker, ..] = WORKERS;
-    let lab = &mut scene.lab;
-    lab.kill(worker)?;
-    lab.pass(Duration::from_secs(5))?;
-    if let Some(load) = scene.load.take() {
-        load.finish(lab)?;
-    }
-    println!("    {INTERVALS} loses all its records");
-    lab.topic_fault(&["empty", INTERVALS])?;
-    worker_refuses(scene)
-}
-
-pub fn topic_recreated(scene: &mut Scene) -> anyhow::Result<()> {
-    let [worker, ..] = WORKERS;
-    let lab = &mut scene.lab;
-    lab.pass(Duration::from_secs(5))?;
-    if let Some(load) = scene.load.take() {
-        load.finish(lab)?;
-    }
-    lab.kill(worker)?;
-    lab.terminate(GATEWAY)?;
-    println!("    {INTERVALS} is deleted and made anew");
-    lab.topic_fault(&["delete", INTERVALS])?;
-    // The deletion is carried out a moment after it is answered.
-    lab.pass(Duration::from_secs(3))?;
-    lab.site.run(&["migrate"])?;
-    worker_refuses(scene)
-}
-
-/// A worker that is started now has to end, and to say what to type.
-fn worker_refuses(scene: &mut Scene) -> anyhow::Result<()> {
-    let [worker, ..] = WORKERS;
-    let lab = &mut scene.lab;
-    lab.start_worker(worker, None)?;
-    let status = lab.ended(worker, STOP_DEADLINE)?;
-    let log = lab.log_tail(worker);
-    let last = log.lines().last().unwrap_or_default();
-    println!("    the worker ended with {status}: {last}");
-    ensure!(status.code().is_some_and(|code| code != 0), "the worker should have refused to go on");
-    ensure!(log.contains("type:"), "it does not say what to type:\n{log}");
     Ok(())
 }

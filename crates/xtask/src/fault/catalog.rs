@@ -1,7 +1,7 @@
 //! The faults by name.
 
 use super::lab::Brokers;
-use super::{Scene, brokers, clients, sinks, workers};
+use super::{Scene, brokers, clients, clocks, producer, sinks, topics, workers};
 
 pub struct Fault {
     pub name: String,
@@ -64,6 +64,8 @@ const SCENES: &[(&str, &str, Causing)] = &[
     ("clickhouse-refusing", "ClickHouse refuses inserts: too many parts.", sinks::clickhouse_refusing),
     ("parquet-disk-full", "The disk under Parquet is full for a while.", sinks::parquet_disk_full),
     ("parquet-away", "The folder of Parquet is gone for a while: every write fails.", sinks::parquet_away),
+    ("parquet-eio", "Writes and syncs under Parquet fail for a while.", sinks::parquet_eio),
+    ("clock-steps", "The clocks of gateway and worker step back and ahead by minutes.", clocks::steps),
     ("gateway-kill", "The gateway is killed under load and comes back.", clients::gateway_kill),
     ("broker-kill", "Kafka is killed and comes back.", brokers::kill),
     ("broker-stall", "Kafka stands still for some seconds.", brokers::stall),
@@ -74,13 +76,18 @@ const SCENES: &[(&str, &str, Causing)] = &[
     ),
     (
         "retention-overrun",
-        "Kafka deletes points that were not stored: the worker stops and says what to type.",
-        brokers::retention_overrun,
+        "Kafka deletes points that were not stored: the worker stops, and goes on after what it says to type.",
+        topics::retention_overrun,
     ),
     (
         "topic-recreated",
-        "A topic is deleted and made anew: the worker stops and says what to type.",
-        brokers::topic_recreated,
+        "A topic is deleted and made anew: the worker stops, and goes on after what it says to type.",
+        topics::topic_recreated,
+    ),
+    (
+        "topic-deleted",
+        "A topic is deleted under load: nothing is answered OK that is lost, and the worker stops likewise.",
+        topics::topic_deleted,
     ),
     ("slow-headers", "Clients send their headers byte by byte.", clients::slow_headers),
     ("slow-bodies", "Clients send their bodies byte by byte.", clients::slow_bodies),
@@ -130,5 +137,13 @@ pub fn catalog() -> Vec<Fault> {
         brokers: Brokers::One,
         cause: Cause::Scene(brokers::undecodable_record),
     };
-    kills.chain(stops).chain(scenes).chain([too_few_replicas, undecodable]).collect()
+    let producer_fatal = Fault {
+        name: "producer-fatal".to_owned(),
+        sentence: "The gateway's producer fails for good: the gateway ends, and a new one takes over."
+            .to_owned(),
+        rejected: producer::REJECTED,
+        brokers: Brokers::One,
+        cause: Cause::Scene(producer::fatal),
+    };
+    kills.chain(stops).chain(scenes).chain([too_few_replicas, undecodable, producer_fatal]).collect()
 }

@@ -223,7 +223,7 @@ fn connect(lab: &Lab) -> anyhow::Result<TcpStream> {
 }
 
 /// Whether the fleet still gets its OKs.
-fn is_served(lab: &mut Lab) -> anyhow::Result<()> {
+pub fn is_served(lab: &mut Lab) -> anyhow::Result<()> {
     let before = ok_so_far(lab)?;
     wait_for("a point answered OK", SERVED_DEADLINE, || {
         lab.supervise()?;

@@ -3,8 +3,10 @@
 //! Gateways reach Kafka, and workers ClickHouse, through a proxy. What ends by itself is started again, as a
 //! supervisor would do in production, and counted.
 
+mod ask;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -12,7 +14,7 @@ use anyhow::{Context as _, bail};
 use rustix::process::Signal;
 
 use super::proxy::Proxy;
-use super::settings::{MORE_CONFIGURATION, WORKER};
+use super::settings::{self, MORE_CONFIGURATION};
 use super::shell::after_shell;
 use crate::demo::CLIENT;
 use crate::demo::site::Site;
@@ -29,8 +31,6 @@ pub const WORKERS: [&str; 3] = ["worker-1", "worker-2", "worker-3"];
 pub const DEVICES: &str = "2000";
 pub const FLEET_SEED: &str = "7";
 
-/// The session of a worker that is gone ends after so long, and its partitions go to others.
-pub const SESSION: Duration = Duration::from_secs(3);
 const READY_DEADLINE: Duration = Duration::from_secs(120);
 const KILL_DEADLINE: Duration = Duration::from_secs(10);
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -42,6 +42,22 @@ const RESTART_WAIT: Duration = Duration::from_secs(1);
 pub enum Brokers {
     One,
     Two,
+}
+
+/// What a process of Wattline's is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Gateway,
+    Worker,
+}
+
+impl Role {
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Gateway => "gateway",
+            Role::Worker => "worker",
+        }
+    }
 }
 
 pub struct Lab {
@@ -57,6 +73,8 @@ pub struct Lab {
     /// Between workers and ClickHouse.
     pub clickhouse_proxy: Proxy,
     worker_operations: [u16; WORKERS.len()],
+    /// Variables that the processes of a role are started with besides.
+    equipment: Vec<(Role, &'static str, String)>,
     /// What is to run, besides the services.
     wanted: Vec<Wanted>,
     /// Processes that ended by themselves and were started again.
@@ -128,6 +146,7 @@ impl Lab {
             kafka_proxy,
             clickhouse_proxy,
             worker_operations: free_ports()?,
+            equipment: Vec::new(),
             wanted: Vec::new(),
             restarts: 0,
             at_end: None,
@@ -158,26 +177,23 @@ impl Lab {
         Command::new(self.binaries.join("wattline-fleet"))
     }
 
-    /// The engine itself, past the proxy.
-    pub fn clickhouse(&self) -> String {
-        self.engine.url()
+    /// Starts the processes of a role with one more variable from now on.
+    pub fn equip(&mut self, role: Role, name: &'static str, value: String) {
+        self.equipment.push((role, name, value));
     }
 
-    pub fn sql(&self, query: &str) -> anyhow::Result<String> {
-        const TIMEOUT: Duration = Duration::from_secs(120);
-        http::post(&self.clickhouse(), query, TIMEOUT)
-    }
-
-    /// Does something to a topic, behind Wattline's back.
-    pub fn topic_fault(&self, arguments: &[&str]) -> anyhow::Result<()> {
-        let mut command = Command::new(self.binaries.join("topic-fault"));
-        process::run(command.arg(&self.node.bootstrap).args(arguments))
+    fn equipment(&self, role: Role) -> impl Iterator<Item = (&'static str, &str)> {
+        self.equipment
+            .iter()
+            .filter(move |(of, ..)| *of == role)
+            .map(|(_, name, value)| (*name, value.as_str()))
     }
 
     /// The command of a gateway, with the settings of this place.
     pub fn gateway_command(&self) -> Command {
         let mut command = self.site.command(&["gateway"]);
         command
+            .envs(self.equipment(Role::Gateway))
             .env("WATTLINE_KAFKA_BROKERS", format!("127.0.0.1:{}", self.kafka_proxy.port))
             .env("WATTLINE_GATEWAY_HEADER_TIMEOUT_MS", "3000")
             .env("WATTLINE_GATEWAY_BODY_TIMEOUT_MS", "5000")
@@ -195,7 +211,8 @@ impl Lab {
         let number = WORKERS.iter().position(|worker| *worker == name).context("no such worker")?;
         let mut command = self.site.command(&["worker"]);
         command
-            .envs(WORKER.iter().copied())
+            .envs(settings::worker())
+            .envs(self.equipment(Role::Worker))
             .env("WATTLINE_CLICKHOUSE_URL", format!("http://127.0.0.1:{}", self.clickhouse_proxy.port))
             .env("WATTLINE_WORKER_OPS_LISTEN", format!("127.0.0.1:{}", self.worker_operations[number]));
         if let Some(step) = fail_at {
@@ -270,10 +287,6 @@ impl Lab {
 
     pub fn at_end(&mut self, clear: impl FnOnce() + 'static) {
         self.at_end = Some(Box::new(clear));
-    }
-
-    pub fn log_tail(&self, name: &str) -> String {
-        process::log_tail(&self.stack.log(name))
     }
 
     /// Starts again what has ended by itself.
@@ -361,34 +374,5 @@ impl Lab {
             Ok(http::get(&url, ASK_TIMEOUT).ok().map(|_| ()))
         })
         .with_context(|| format!("the end of its log:\n{}", self.log_tail(name)))
-    }
-
-    /// Where a worker or the gateway tells of itself.
-    fn operations(&self, name: &str) -> String {
-        match WORKERS.iter().position(|worker| *worker == name) {
-            Some(number) => format!("http://127.0.0.1:{}", self.worker_operations[number]),
-            None => self.site.operations()[0].clone(),
-        }
-    }
-
-    pub fn metrics(&self, name: &str) -> anyhow::Result<String> {
-        http::get(&format!("{}/metrics", self.operations(name)), ASK_TIMEOUT)
-    }
-
-    /// Memory of a process, in bytes.
-    pub fn resident_bytes(&mut self, name: &str) -> Option<u64> {
-        let pid = self.stack.service(name)?.pid;
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
-        Some(kib * 1024)
-    }
-
-    pub fn parquet(&self) -> PathBuf {
-        self.site.folder().join("parquet")
-    }
-
-    pub fn folder(&self) -> &Path {
-        self.stack.folder()
     }
 }

@@ -14,15 +14,33 @@ use crate::demo::account::FleetReport;
 const NAME: &str = "fleet";
 const GATEWAYS: &str = "16";
 /// Days in the past, so that the fleet does not run out of time to report.
-const HOURS_BACK: &str = "800";
+const HOURS_BACK: u32 = 800;
 /// The fleet is told when to stop.
 const SECONDS: &str = "86400";
 /// As long as there is time to resend, it does.
 const RESENDS: &str = "1000000";
-const DRAIN_S: u64 = 60;
-const END_DEADLINE: Duration = Duration::from_secs(DRAIN_S + 60);
+const DRAIN: Duration = Duration::from_secs(60);
+/// From the end of the drain to the end of the process, which writes a line for each point.
+const END_GRACE: Duration = Duration::from_secs(60);
+
+/// How the fleet posts.
+#[derive(Clone, Copy)]
+pub struct Plan {
+    pub points_per_s: u32,
+    /// Where the batteries' time begins. Loads with different beginnings send different points.
+    pub hours_back: u32,
+    /// How long the last points are sent again at the end.
+    pub drain: Duration,
+}
+
+impl Plan {
+    pub fn at_rate(points_per_s: u32) -> Plan {
+        Plan { points_per_s, hours_back: HOURS_BACK, drain: DRAIN }
+    }
+}
 
 pub struct Load {
+    plan: Plan,
     ledger: PathBuf,
     report: PathBuf,
 }
@@ -34,14 +52,17 @@ pub struct Told {
 }
 
 impl Load {
-    pub fn start(lab: &mut Lab, points_per_s: u32) -> anyhow::Result<Load> {
-        let load =
-            Load { ledger: lab.folder().join("ledger.jsonl"), report: lab.folder().join("fleet.json") };
+    pub fn start(lab: &mut Lab, plan: Plan) -> anyhow::Result<Load> {
+        let Plan { points_per_s, hours_back, drain } = plan;
+        let file = |name: String| lab.folder().join(name);
+        let ledger = file(format!("ledger-{hours_back}.jsonl"));
+        let report = file(format!("fleet-{hours_back}.json"));
+        let load = Load { plan, ledger, report };
         let mut command = lab.fleet();
         command
             .args(["run", "--url", lab.site.url(), "--devices", DEVICES, "--seed", FLEET_SEED])
-            .args(["--gateways", GATEWAYS, "--seconds", SECONDS, "--hours-back", HOURS_BACK])
-            .args(["--resend-max", RESENDS, "--drain-seconds", &DRAIN_S.to_string()])
+            .args(["--gateways", GATEWAYS, "--seconds", SECONDS, "--hours-back", &hours_back.to_string()])
+            .args(["--resend-max", RESENDS, "--drain-seconds", &drain.as_secs().to_string()])
             .args(["--rate", &points_per_s.to_string(), "--token-file"])
             .arg(lab.site.token_file())
             .arg("--ledger")
@@ -59,7 +80,7 @@ impl Load {
             bail!("the fleet ended by itself:\n{}", lab.log_tail(NAME));
         }
         lab.signal(NAME, Signal::TERM)?;
-        let status = lab.ended(NAME, END_DEADLINE)?;
+        let status = lab.ended(NAME, self.plan.drain + END_GRACE)?;
         let text = fs::read_to_string(&self.report)
             .with_context(|| format!("the fleet ended with {status}:\n{}", lab.log_tail(NAME)))?;
         let report: FleetReport = serde_json::from_str(&text).context("reading the fleet's report")?;

@@ -3,14 +3,18 @@
 mod brokers;
 mod catalog;
 mod clients;
+mod clocks;
 pub mod dice;
 pub mod lab;
 pub mod load;
 pub mod oracle;
+mod producer;
 mod proxy;
-mod settings;
+pub mod settings;
 mod shell;
+mod shim;
 mod sinks;
+mod topics;
 mod workers;
 
 use std::fs;
@@ -19,14 +23,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, ensure};
 use clap::Args;
 
 pub use self::catalog::STEPS;
 use self::catalog::{Fault, catalog};
 use self::dice::Dice;
 use self::lab::Lab;
-use self::load::Load;
+use self::load::{Load, Plan, Told};
+use self::oracle::Earlier;
 use crate::cargo::{self, Profile};
 use crate::{paths, prerequisites};
 
@@ -182,30 +187,64 @@ pub fn within<T>(deadline: Duration, name: &str, work: impl FnOnce() -> T) -> T 
 pub struct Scene {
     pub lab: Lab,
     pub dice: Dice,
-    /// A fault that destroys points on purpose ends the load itself; then nothing is counted.
-    pub load: Option<Load>,
+    rate: u32,
+    load: Option<Load>,
+    earlier: Vec<Earlier>,
+}
+
+impl Scene {
+    fn open(mut lab: Lab, seed: u64, rate: u32) -> anyhow::Result<Scene> {
+        let load = Load::start(&mut lab, Plan::at_rate(rate))?;
+        lab.pass(QUIET)?;
+        Ok(Scene { lab, dice: Dice::new(seed), rate, load: Some(load), earlier: Vec::new() })
+    }
+
+    /// Ends the load. What it was told is part of the count at the end, but for the endpoint whose points are
+    /// destroyed on purpose.
+    pub fn end_load(&mut self, destroyed: Option<&'static str>) -> anyhow::Result<Told> {
+        let load = self.load.take().context("nothing is posted")?;
+        let told = load.finish(&mut self.lab)?;
+        self.earlier.push(Earlier { ledger: told.ledger.clone(), destroyed });
+        Ok(told)
+    }
+
+    /// Ends the load and waits until all of it is stored, exactly.
+    pub fn settle(&mut self) -> anyhow::Result<()> {
+        let told = self.end_load(None)?;
+        let verdict = oracle::judge(&mut self.lab, &told, &self.earlier[..self.earlier.len() - 1])?;
+        ensure!(verdict.is_good(), "before the fault: {verdict}");
+        Ok(())
+    }
+
+    /// Posts again, other points than before.
+    pub fn begin_load(&mut self, plan: impl FnOnce(Plan) -> Plan) -> anyhow::Result<()> {
+        let plan = plan(Plan::at_rate(self.rate));
+        self.load = Some(Load::start(&mut self.lab, plan)?);
+        self.lab.pass(QUIET)
+    }
+
+    /// Heals, and compares what the fleet was told with what is stored.
+    fn close(mut self, rejected: u64) -> anyhow::Result<()> {
+        let load = self.load.take().context("nothing is posted at the end")?;
+        self.lab.heal()?;
+        self.lab.pass(QUIET)?;
+        let told = load.finish(&mut self.lab)?;
+        println!("    healed; {} points answered OK; waiting until all is stored", told.report.points_ok);
+        let verdict = oracle::judge(&mut self.lab, &told, &self.earlier)?;
+        println!("    {verdict}, restarts {}", self.lab.restarts);
+        ensure!(verdict.is_good(), "the sinks are not what the ledger promises");
+        ensure!(
+            verdict.rejected == rejected,
+            "{} records are in the table of the rejected, not {rejected}",
+            verdict.rejected
+        );
+        Ok(())
+    }
 }
 
 fn cause(fault: &Fault, folder: &Path, binaries: &Path, seed: u64, rate: u32) -> anyhow::Result<()> {
-    let mut lab = Lab::start(folder.to_owned(), binaries.to_owned(), fault.brokers)?;
-    let load = Some(Load::start(&mut lab, rate)?);
-    let mut scene = Scene { lab, dice: Dice::new(seed), load };
-    scene.lab.pass(QUIET)?;
+    let lab = Lab::start(folder.to_owned(), binaries.to_owned(), fault.brokers)?;
+    let mut scene = Scene::open(lab, seed, rate)?;
     fault.run(&mut scene)?;
-    let Scene { mut lab, load, .. } = scene;
-    if let Some(load) = load {
-        lab.heal()?;
-        lab.pass(QUIET)?;
-        let told = load.finish(&mut lab)?;
-        println!("    healed; {} points answered OK; waiting until all is stored", told.report.points_ok);
-        let verdict = oracle::judge(&mut lab, &told)?;
-        println!("    {verdict}, restarts {}", lab.restarts);
-        if !verdict.is_good() {
-            bail!("the sinks are not what the ledger promises");
-        }
-        if verdict.rejected != fault.rejected {
-            bail!("{} records are in the table of the rejected, not {}", verdict.rejected, fault.rejected);
-        }
-    }
-    Ok(())
+    scene.close(fault.rejected)
 }

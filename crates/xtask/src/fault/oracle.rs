@@ -3,7 +3,7 @@
 //! The ledger is compared by the engine itself, in SQL, so that it shares no code with Wattline.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -57,10 +57,21 @@ impl Verdict {
     }
 }
 
+/// A ledger of a load that ended before the last one.
+pub struct Earlier {
+    pub ledger: PathBuf,
+    /// The endpoint whose points may be lost: their topic was destroyed before they were stored.
+    pub destroyed: Option<&'static str>,
+}
+
 /// Waits until everything is stored, or the deadline passes: then the last verdict stands.
-pub fn judge(lab: &mut Lab, told: &Told) -> anyhow::Result<Verdict> {
+pub fn judge(lab: &mut Lab, told: &Told, earlier: &[Earlier]) -> anyhow::Result<Verdict> {
     let started = Instant::now();
-    let ledger = Ledger::load(lab, &told.ledger)?;
+    let ledger = Ledger::create(lab)?;
+    for earlier in earlier {
+        ledger.add(lab, &earlier.ledger, earlier.destroyed)?;
+    }
+    ledger.add(lab, &told.ledger, None)?;
     loop {
         lab.supervise()?;
         let mut verdict = ledger.verdict(lab, told)?;
@@ -83,21 +94,26 @@ const INTERVALS: &str = "SELECT 'BATTERY' AS endpoint, device_id, start_time AS 
 const READINGS: &str = "SELECT 'BATTERY_COUNTER' AS endpoint, device_id, timestamp AS time";
 
 impl Ledger {
-    fn load(lab: &Lab, path: &Path) -> anyhow::Result<Ledger> {
+    fn create(lab: &Lab) -> anyhow::Result<Ledger> {
         lab.sql("CREATE DATABASE IF NOT EXISTS oracle")?;
         lab.sql(
             "CREATE OR REPLACE TABLE oracle.ledger (endpoint LowCardinality(String), device_id String, \
              time DateTime64(3, 'UTC'), is_ok Bool, is_possible Bool) \
              ENGINE = MergeTree ORDER BY (endpoint, device_id, time)",
         )?;
+        Ok(Ledger { parquet: lab.parquet().display().to_string() })
+    }
+
+    fn add(&self, lab: &Lab, path: &Path, destroyed: Option<&str>) -> anyhow::Result<()> {
         lab.sql(&format!(
             "INSERT INTO oracle.ledger SELECT endpoint, device_id, parseDateTime64BestEffort(time, 3, 'UTC'), \
-             status = 'OK', status = 'OK' OR maybe_stored \
+             status = 'OK' AND endpoint != '{}', status = 'OK' OR maybe_stored \
              FROM file('{}', JSONEachRow, 'endpoint String, device_id String, time String, \
              status String, maybe_stored Bool') WHERE status = 'OK' OR maybe_stored",
+            destroyed.unwrap_or_default(),
             path.display()
         ))?;
-        Ok(Ledger { parquet: lab.parquet().display().to_string() })
+        Ok(())
     }
 
     /// The files of a kind as a table, with columns of its own. The structure is given, as there may be no file

@@ -10,7 +10,8 @@ use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::Scene;
-use super::lab::{CLICKHOUSE, Lab, WORKERS};
+use super::lab::{CLICKHOUSE, Lab, Role, WORKERS};
+use super::shim::{Disk, Failing};
 use crate::process;
 
 pub fn clickhouse_kill(scene: &mut Scene) -> anyhow::Result<()> {
@@ -209,5 +210,37 @@ pub fn parquet_away(scene: &mut Scene) -> anyhow::Result<()> {
         fs::rename(&aside, &at).context("moving the Parquet files back")?;
         lab.pass(dice.milliseconds(2_000, 4_000))?;
     }
+    Ok(())
+}
+
+/// Writes, syncs of files and syncs of folders fail in turn. A worker that took a sync's error for nothing, or
+/// tried the sync once more, would leave files of zeros behind.
+pub fn parquet_eio(scene: &mut Scene) -> anyhow::Result<()> {
+    const ROUNDS: u32 = 2;
+    /// A worker that failed waits a second before it begins anew, and then a file has to be old enough.
+    const MET_DEADLINE: Duration = Duration::from_secs(30);
+    let Scene { lab, dice, .. } = scene;
+    let [worker, ..] = WORKERS;
+    let disk = Disk::load(lab, Role::Worker, &lab.parquet())?;
+    lab.terminate(worker)?;
+    lab.start_worker(worker, None)?;
+    lab.wait_process(worker)?;
+    let errors = |lab: &Lab| lab.metric(worker, "wattline_parquet_errors_total", &["kind=\"io\""]);
+    for round in 1..=ROUNDS {
+        for failing in [Failing::Writes, Failing::SyncsOfFiles, Failing::SyncsOfFolders] {
+            let before = errors(lab)?;
+            let failing_for = dice.milliseconds(3_000, 8_000);
+            println!("    round {round} of {ROUNDS}: {failing} fail for {:.1} s", failing_for.as_secs_f64());
+            disk.fail(failing)?;
+            lab.pass(failing_for)?;
+            process::wait_for("an error of the disk", MET_DEADLINE, || {
+                lab.supervise()?;
+                Ok((errors(lab)? > before).then_some(()))
+            })?;
+            disk.mend()?;
+            lab.pass(dice.milliseconds(3_000, 5_000))?;
+        }
+    }
+    ensure!(lab.restarts == 0, "the worker did not wait");
     Ok(())
 }

@@ -7,7 +7,8 @@ use anyhow::{Context as _, bail};
 use rustix::process::Signal;
 
 use super::Scene;
-use super::lab::{SESSION, WORKERS};
+use super::lab::WORKERS;
+use super::settings::SESSION;
 use crate::process::wait_for;
 
 const KILLS: u32 = 20;

@@ -121,6 +121,13 @@ impl Node {
         java.arg("kafka.Kafka").arg(&self.properties);
         java
     }
+
+    /// What `kafka-consumer-groups.sh` runs.
+    pub fn consumer_groups(&self) -> Command {
+        let mut java = self.jars.java();
+        java.arg("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand");
+        java
+    }
 }
 
 /// Starts the node and returns its bootstrap servers; `wait_ready` waits for it.

@@ -2,6 +2,8 @@
 //!
 //! It owns no promise of Wattline's; whatever it does is a fault that Wattline has to survive or to name.
 
+mod stray;
+
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -19,9 +21,10 @@ Does to a topic of a development broker what production may do to it.
 
 Usage: topic-fault BROKERS ACTION TOPIC [ARGUMENT]...
 
-  append TOPIC PARTITION HEX   append a record of these bytes
-  empty TOPIC                  delete all records, as retention does
-  delete TOPIC                 delete the topic
+  append TOPIC PARTITION HEX      append a record of these bytes
+  disturb TOPIC PARTITION RECORDS append empty records in the name of the producer at work, which then fails
+  empty TOPIC                     delete all records, as retention does
+  delete TOPIC                    delete the topic
 ";
 
 fn main() -> anyhow::Result<()> {
@@ -35,6 +38,9 @@ fn main() -> anyhow::Result<()> {
     config.set("bootstrap.servers", *brokers);
     match (*action, rest) {
         ("append", [partition, hex]) => append(&config, topic, partition.parse()?, &bytes(hex)?),
+        ("disturb", [partition, records]) => {
+            stray::append(brokers, topic, partition.parse()?, records.parse()?)
+        }
         ("empty", []) => empty(&config, topic),
         ("delete", []) => delete(&config, topic),
         _ => bail!("no such action:\n{HELP}"),
