@@ -20,9 +20,11 @@ mod settings;
 mod sites;
 mod socket;
 mod telemetry;
+mod tls;
 
 pub use metrics::describe_metrics;
 pub use refusals::{Refusal, refusals};
 pub use server::Gateway;
 pub use settings::Settings;
+pub use tls::{Tls, TlsFiles};
 pub use sites::SITES_PAGE;

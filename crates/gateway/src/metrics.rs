@@ -31,6 +31,19 @@ pub fn describe_metrics() {
         "Bytes of bodies under way, decompressed ones included."
     );
     describe_gauge!("wattline_gateway_connections", "Open connections.");
+    describe_counter!(
+        "wattline_gateway_tls_handshakes_total",
+        "TLS handshakes by outcome: ok, failed, closed, timed_out."
+    );
+    describe_counter!(
+        "wattline_gateway_tls_reloads_total",
+        "New TLS certificates by outcome: ok, or failed where the one before stays."
+    );
+    describe_gauge!(
+        "wattline_gateway_tls_certificate_expiry_timestamp_seconds",
+        Unit::Seconds,
+        "When the TLS certificate that is served expires, in seconds since 1970."
+    );
     describe_gauge!(
         "wattline_directory_age_seconds",
         Unit::Seconds,
@@ -46,6 +59,18 @@ pub(crate) fn connection_opened() {
 
 pub(crate) fn connection_closed() {
     gauge!("wattline_gateway_connections").decrement(1.0);
+}
+
+pub(crate) fn tls_handshake_ended(outcome: &'static str) {
+    counter!("wattline_gateway_tls_handshakes_total", "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn tls_reloaded(outcome: &'static str) {
+    counter!("wattline_gateway_tls_reloads_total", "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn tls_certificate_expires(at_s: i64) {
+    gauge!("wattline_gateway_tls_certificate_expiry_timestamp_seconds").set(at_s as f64);
 }
 
 pub(crate) fn request_began() {

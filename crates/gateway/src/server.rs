@@ -11,6 +11,7 @@ use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioTimer;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info, warn};
@@ -30,6 +31,7 @@ use crate::settings::Settings;
 use crate::sites::{self, Answer};
 use crate::socket::Socket;
 use crate::telemetry::telemetry;
+use crate::tls::Tls;
 
 /// Everything that a request needs, shared by all connections.
 pub struct Gateway {
@@ -42,6 +44,7 @@ pub struct Gateway {
     pub(crate) directory: Directory,
     pub(crate) uses: Uses,
     pub(crate) audit_log: AuditLog,
+    tls: Option<Arc<Tls>>,
     partitions_intervals: u32,
     partitions_counters: u32,
     draining: AtomicBool,
@@ -67,10 +70,17 @@ impl Gateway {
             settings,
             snapshot,
             producer,
+            tls: None,
             partitions_intervals,
             partitions_counters,
             draining: AtomicBool::new(false),
         })
+    }
+
+    /// With TLS in front of HTTP; without it the listener speaks plain HTTP.
+    pub fn with_tls(mut self, tls: Option<Arc<Tls>>) -> Self {
+        self.tls = tls;
+        self
     }
 
     pub(crate) fn partitions(&self, kind: Kind) -> u32 {
@@ -202,9 +212,28 @@ impl Gateway {
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, mut draining: watch::Receiver<()>) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, draining: watch::Receiver<()>) {
         metrics::connection_opened();
         let _ = stream.set_nodelay(true);
+        match self.tls.clone() {
+            None => self.requests(stream, draining).await,
+            // In a box, so that a connection without TLS does not take the space for one with it.
+            Some(tls) => {
+                let secured = async {
+                    if let Some(stream) = tls.accept(stream, self.settings.header_timeout).await {
+                        self.requests(stream, draining).await;
+                    }
+                };
+                Box::pin(secured).await;
+            }
+        }
+        metrics::connection_closed();
+    }
+
+    async fn requests<S>(self: Arc<Self>, stream: S, mut draining: watch::Receiver<()>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let settings = &self.settings;
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder

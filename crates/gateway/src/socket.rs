@@ -5,7 +5,7 @@
 //! is reset, which can take the answer away from a client that is still sending: the rest is read first, for a
 //! bounded time and a bounded number of bytes.
 
-use std::future::Future as _;
+use std::future::{Future as _, poll_fn};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use bytes::{Buf as _, Bytes};
 use hyper::StatusCode;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
 /// How long the rest of a body is read after its answer, and how much of it.
@@ -28,8 +28,8 @@ const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Makes the answer that stands in for a bare status of hyper's; the date is hyper's too.
 pub(crate) type Refuse = Box<dyn Fn(StatusCode, &str) -> Bytes + Send>;
 
-pub(crate) struct Socket {
-    stream: TokioIo<TcpStream>,
+pub(crate) struct Socket<S> {
+    stream: TokioIo<S>,
     refuse: Refuse,
     /// What is left to write of an answer of ours, in place of one of hyper's.
     refusal: Option<Bytes>,
@@ -40,8 +40,16 @@ pub(crate) struct Socket {
     is_unread: Arc<AtomicBool>,
 }
 
-impl Socket {
-    pub(crate) fn new(stream: TcpStream, is_unread: Arc<AtomicBool>, refuse: Refuse) -> Self {
+/// Ends a connection on which nothing is understood, in the same way as after an unread body.
+pub(crate) async fn end(stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let is_unread = Arc::new(AtomicBool::new(true));
+    let mut socket = Socket::new(stream, is_unread, Box::new(|_, _| Bytes::new()));
+    // However it ends, it has ended.
+    let _ = poll_fn(|cx| Pin::new(&mut socket).poll_shutdown(cx)).await;
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    pub(crate) fn new(stream: S, is_unread: Arc<AtomicBool>, refuse: Refuse) -> Self {
         Socket {
             stream: TokioIo::new(stream),
             refuse,
@@ -53,7 +61,7 @@ impl Socket {
         }
     }
 
-    fn stream(&mut self) -> Pin<&mut TokioIo<TcpStream>> {
+    fn stream(&mut self) -> Pin<&mut TokioIo<S>> {
         Pin::new(&mut self.stream)
     }
 
@@ -89,7 +97,7 @@ fn bare_status(head: &[u8]) -> Option<(StatusCode, &str)> {
     Some((StatusCode::from_bytes(&[b'4', status[0], status[1]]).ok()?, date))
 }
 
-impl Read for Socket {
+impl<S: AsyncRead + AsyncWrite + Unpin> Read for Socket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -99,7 +107,7 @@ impl Read for Socket {
     }
 }
 
-impl Write for Socket {
+impl<S: AsyncRead + AsyncWrite + Unpin> Write for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if self.replaces(buf) {
             ready!(self.poll_write_refusal(cx))?;

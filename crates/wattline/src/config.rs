@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use wattline_auth::Pepper;
 use wattline_auth::site_token::AUDIENCE_BYTES_MAX;
 use wattline_directory::FollowSettings;
+use wattline_gateway::TlsFiles;
 use wattline_kafka::{Connection, ConsumerSettings, ProducerSettings, Start, Topic};
 use wattline_runtime::LogFormat;
 
@@ -63,6 +64,8 @@ pub struct Auth {
 pub struct Gateway {
     pub listen: String,
     pub ops_listen: String,
+    pub tls_certificate_file: String,
+    pub tls_key_file: String,
     pub connections_max: u32,
     pub body_bytes_max: u32,
     pub body_decompressed_bytes_max: u32,
@@ -159,6 +162,8 @@ impl Default for Gateway {
         Gateway {
             listen: "127.0.0.1:8080".into(),
             ops_listen: "127.0.0.1:9601".into(),
+            tls_certificate_file: String::new(),
+            tls_key_file: String::new(),
             connections_max: 10_000,
             body_bytes_max: 10 << 20,
             body_decompressed_bytes_max: 10 << 20,
@@ -356,6 +361,17 @@ impl Gateway {
         address("gateway.ops_listen", &self.ops_listen)
     }
 
+    /// Where the certificate and its key are. None is plain HTTP.
+    pub fn tls(&self) -> anyhow::Result<Option<TlsFiles>> {
+        let (certificate, key) = (&self.tls_certificate_file, &self.tls_key_file);
+        ensure!(
+            certificate.is_empty() == key.is_empty(),
+            "set both gateway.tls_certificate_file and gateway.tls_key_file, or neither"
+        );
+        let files = || TlsFiles { certificate: certificate.into(), key: key.into() };
+        Ok((!certificate.is_empty()).then(files))
+    }
+
     pub fn producer(&self) -> anyhow::Result<ProducerSettings> {
         producer(&self.compression, self.delivery_timeout_ms, self.producer_queue_bytes_max, self.linger_ms)
     }
@@ -512,6 +528,7 @@ mod tests {
         config.gateway.listen().unwrap();
         config.gateway.ops_listen().unwrap();
         config.gateway.producer().unwrap();
+        assert!(config.gateway.tls().unwrap().is_none());
         config.gateway.settings(&config.kafka, &config.auth).unwrap();
         config.worker.ops_listen().unwrap();
         config.worker.consumer(&config.kafka).unwrap();

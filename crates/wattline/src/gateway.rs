@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 use wattline_directory::{Directory, Follower};
-use wattline_gateway::Gateway;
+use wattline_gateway::{Gateway, Tls};
 use wattline_kafka::{Producer, partition_counts};
 use wattline_runtime::{Readiness, Shutdown, install_metrics, serve_ops};
 
@@ -25,12 +25,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let settings = config.gateway.settings(&config.kafka, &config.auth)?;
     let producer_settings = config.gateway.producer()?;
     let pepper = config.auth.pepper()?;
+    let tls_files = config.gateway.tls()?;
     let (listen, ops_listen) = (config.gateway.listen()?, config.gateway.ops_listen()?);
 
     let metrics = install_metrics()?;
     wattline_kafka::describe_metrics();
     wattline_gateway::describe_metrics();
     let mut shutdown = Shutdown::on_signals()?;
+    let tls = match tls_files {
+        Some(files) => Some(Arc::new(Tls::open(files).await?)),
+        None => None,
+    };
 
     let directory = Directory::open(&config.directory.url).await?;
     directory.check().await?;
@@ -48,23 +53,28 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             .map(|&partitions| partitions as u32)
             .with_context(|| format!("Kafka has no topic {topic}; `wattline migrate` creates it"))
     };
-    let gateway = Arc::new(Gateway::new(
+    let gateway = Gateway::new(
         settings,
         directory.clone(),
         follower.snapshot(),
         Producer::new(&connection, &producer_settings)?,
         partitions(&config.kafka.topic_intervals)?,
         partitions(&config.kafka.topic_counters)?,
-    )?);
+    )?;
+    let gateway = Arc::new(gateway.with_tls(tls.clone()));
 
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen} (gateway.listen)"))?;
     let ops = serve_ops(ops_listen, metrics, Arc::new(Ready(Arc::clone(&gateway)))).await?;
-    info!(listen = %listener.local_addr()?, %ops, "gateway");
+    info!(listen = %listener.local_addr()?, tls = tls.is_some(), %ops, "gateway");
+    let following = tls.map(|tls| tokio::spawn(async move { tls.follow().await }));
     let writing = tokio::spawn(write_down(Arc::clone(&gateway), directory.clone()));
     let outcome = Arc::clone(&gateway).run(listener, async move { shutdown.asked().await }).await;
     writing.abort();
+    if let Some(following) = following {
+        following.abort();
+    }
     write_uses(&gateway, &directory).await;
     if let Err(cause) = gateway.audit_log().flush(&directory).await {
         warn!(cause = format!("{cause:#}"), "the last events are not in the audit trail");

@@ -1,6 +1,6 @@
 //! A plain HTTP/1.1 client over a socket: it sends what it is told, right or wrong.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -76,8 +76,8 @@ impl Answer {
 }
 
 /// A keep-alive connection.
-pub struct Connection {
-    stream: TcpStream,
+pub struct Connection<S = TcpStream> {
+    stream: S,
     unread: Vec<u8>,
 }
 
@@ -87,7 +87,18 @@ impl Connection {
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         stream.set_nodelay(true)?;
-        Ok(Connection { stream, unread: Vec::new() })
+        Ok(Connection::over(stream))
+    }
+}
+
+impl<S: Read + Write> Connection<S> {
+    /// Over a stream that somebody else has opened.
+    pub fn over(stream: S) -> Self {
+        Connection { stream, unread: Vec::new() }
+    }
+
+    pub fn stream(&self) -> &S {
+        &self.stream
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -25,3 +25,4 @@ mod site;
 mod sites;
 mod stored;
 mod telemetry;
+mod tls;
