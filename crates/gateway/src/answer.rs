@@ -1,13 +1,21 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::Response;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use wattline_kafka::Appended;
 
 use crate::batch::{Outcome, is_unconfirmed};
+use crate::forward::ResponseBody;
+use crate::problem::Problem;
 use crate::request_id::{self, RequestId};
+
+/// The body of an answer: made here, or passed on from a service beside this one.
+pub(crate) type Body = Either<Full<Bytes>, ResponseBody>;
+
+/// What an endpoint that is served here says.
+pub(crate) type Answer = Result<Response<Full<Bytes>>, Problem>;
 
 const OK: &str = r#"{"status":"OK","message":""}"#;
 
@@ -53,7 +61,7 @@ fn failed(body: &mut String, message: &dyn std::fmt::Display) {
 }
 
 /// What every answer carries.
-pub(crate) fn finish(mut response: Response<Full<Bytes>>, request_id: &RequestId) -> Response<Full<Bytes>> {
+pub(crate) fn finish<B>(mut response: Response<B>, request_id: &RequestId) -> Response<B> {
     let headers = response.headers_mut();
     headers.insert(HeaderName::from_static(request_id::HEADER), request_id.header());
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

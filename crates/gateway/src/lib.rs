@@ -10,6 +10,7 @@ mod body;
 mod budget;
 mod call;
 mod clock;
+mod forward;
 mod metrics;
 mod problem;
 mod rate;
@@ -22,6 +23,7 @@ mod socket;
 mod telemetry;
 mod tls;
 
+pub use forward::UpstreamSettings;
 pub use metrics::describe_metrics;
 pub use refusals::{Refusal, refusals};
 pub use server::Gateway;

@@ -24,6 +24,10 @@ pub fn describe_metrics() {
     );
     describe_counter!("wattline_gateway_body_bytes_total", Unit::Bytes, "Bytes of bodies as sent.");
     describe_counter!("wattline_gateway_denials_total", "Requests refused for their credentials, by reason.");
+    describe_counter!(
+        "wattline_gateway_forwarded_total",
+        "Requests handed on to services beside this one, by upstream and the status of the answer."
+    );
     describe_gauge!("wattline_gateway_in_flight_requests", "Requests under way.");
     describe_gauge!(
         "wattline_gateway_in_flight_bytes",
@@ -88,6 +92,12 @@ pub(crate) fn denied(reason: &'static str) {
     counter!("wattline_gateway_denials_total", "reason" => reason).increment(1);
 }
 
+/// The status is the service's own; `none` where there was no answer.
+pub(crate) fn forwarded(upstream: &'static str, status: Option<StatusCode>) {
+    let status = status.map_or("none", status_class);
+    counter!("wattline_gateway_forwarded_total", "upstream" => upstream, "status" => status).increment(1);
+}
+
 pub(crate) fn body_read(kind: Kind, bytes: usize) {
     counter!("wattline_gateway_body_bytes_total", "kind" => kind.name()).increment(bytes as u64);
 }
@@ -131,7 +141,18 @@ fn status_label(status: StatusCode) -> &'static str {
         429 => "429",
         431 => "431",
         501 => "501",
+        502 => "502",
         503 => "503",
+        504 => "504",
         _ => "other",
+    }
+}
+
+fn status_class(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        _ => "5xx",
     }
 }

@@ -51,6 +51,9 @@ pub(crate) enum Problem {
     NoUpstream {
         group: &'static str,
     },
+    /// The service cannot be reached, or what it says is no HTTP.
+    UpstreamAway,
+    UpstreamSilent,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,6 +222,18 @@ impl Problem {
                 "Not implemented",
                 &format!("another service serves this endpoint; its base URL goes into upstreams.{group}"),
             ),
+            Problem::UpstreamAway => text(
+                StatusCode::BAD_GATEWAY,
+                "BAD_GATEWAY",
+                "Bad gateway",
+                "the service of this endpoint cannot be reached",
+            ),
+            Problem::UpstreamSilent => text(
+                StatusCode::GATEWAY_TIMEOUT,
+                "GATEWAY_TIMEOUT",
+                "Gateway timeout",
+                "the service of this endpoint did not answer in time; it may have done what was asked",
+            ),
         }
     }
 
@@ -276,7 +291,9 @@ impl Problem {
             | Problem::BrokenEncoding
             | Problem::Malformed(_)
             | Problem::Invalid(_)
-            | Problem::NoUpstream { .. } => {}
+            | Problem::NoUpstream { .. }
+            | Problem::UpstreamAway
+            | Problem::UpstreamSilent => {}
         }
     }
 

@@ -29,6 +29,7 @@ fn is_listed(problem: &Problem) -> bool {
         Problem::NotJson | Problem::UnknownEncoding | Problem::BrokenEncoding | Problem::TooLarge => true,
         Problem::TooSlow | Problem::CutOff | Problem::Malformed(_) | Problem::Invalid(_) => true,
         Problem::RateLimited { .. } | Problem::NoUpstream { .. } => true,
+        Problem::UpstreamAway | Problem::UpstreamSilent => true,
         Problem::Unavailable(Unavailable::KafkaAway | Unavailable::OverBudget | Unavailable::Draining) => {
             true
         }
@@ -67,6 +68,8 @@ fn list() -> Vec<Problem> {
         Problem::Unavailable(Unavailable::DirectorySilent),
         Problem::Unavailable(Unavailable::NoSigningKey),
         Problem::NoUpstream { group: "programs" },
+        Problem::UpstreamAway,
+        Problem::UpstreamSilent,
     ]
 }
 

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper::http::request::Parts;
 use hyper::service::service_fn;
@@ -20,15 +19,16 @@ use wattline_directory::{AuditLog, Directory, Snapshot, Uses};
 use wattline_kafka::Producer;
 use wattline_model::Kind;
 
-use crate::answer;
+use crate::answer::{self, Answer, Body};
 use crate::budget::Budget;
 use crate::call::{Call, admit};
+use crate::forward::Upstreams;
 use crate::metrics;
 use crate::problem::{Problem, Unavailable};
 use crate::rate::Rates;
 use crate::request_id::{self, RequestId, RequestIds};
 use crate::settings::Settings;
-use crate::sites::{self, Answer};
+use crate::sites;
 use crate::socket::Socket;
 use crate::telemetry::telemetry;
 use crate::tls::Tls;
@@ -44,6 +44,7 @@ pub struct Gateway {
     pub(crate) directory: Directory,
     pub(crate) uses: Uses,
     pub(crate) audit_log: AuditLog,
+    upstreams: Upstreams,
     tls: Option<Arc<Tls>>,
     partitions_intervals: u32,
     partitions_counters: u32,
@@ -67,6 +68,7 @@ impl Gateway {
             directory,
             uses: Uses::default(),
             audit_log: AuditLog::default(),
+            upstreams: Upstreams::new(&settings.upstreams)?,
             settings,
             snapshot,
             producer,
@@ -283,25 +285,25 @@ impl Gateway {
     }
 
     /// One request, from its headers to its answer.
-    async fn serve(&self, request: Request<Incoming>) -> (Response<Full<Bytes>>, Rest) {
+    async fn serve(&self, request: Request<Incoming>) -> (Response<Body>, Rest) {
         let began = Instant::now();
         metrics::request_began();
-        let (parts, mut incoming) = request.into_parts();
+        let (parts, incoming) = request.into_parts();
         let request_id = RequestId::new(parts.headers.get(request_id::HEADER), &self.request_ids);
         let route = policy::route(parts.method.as_str(), parts.uri.path());
-        let outcome = match &route {
-            Ok(matched) => self.answer(matched, &parts, &mut incoming, &request_id).await,
-            Err(NoRoute::Path) => Err(Problem::NotFound),
-            Err(NoRoute::Method { allow }) => Err(Problem::MethodNotAllowed { allow: allow.header() }),
+        let (outcome, rest) = match &route {
+            Ok(matched) => self.answer(matched, &parts, incoming, &request_id).await,
+            Err(NoRoute::Path) => (Err(Problem::NotFound), Rest::of(&incoming)),
+            Err(NoRoute::Method { allow }) => {
+                (Err(Problem::MethodNotAllowed { allow: allow.header() }), Rest::of(&incoming))
+            }
         };
-        let is_read = outcome.is_ok() || incoming.is_end_stream();
         let response = outcome.unwrap_or_else(|problem| {
             debug!(%request_id, status = problem.status().as_u16(), code = problem.code(), "refused");
-            problem.response(&request_id)
+            problem.response(&request_id).map(Body::Left)
         });
         let endpoint = route.as_ref().map_or("none", |matched| matched.endpoint.name);
         metrics::request_ended(endpoint, response.status(), began.elapsed());
-        let rest = if is_read { Rest::Read } else { Rest::Unread };
         (answer::finish(response, &request_id), rest)
     }
 
@@ -310,30 +312,45 @@ impl Gateway {
         &self,
         matched: &Matched<'_>,
         request: &Parts,
-        incoming: &mut Incoming,
+        mut incoming: Incoming,
         request_id: &RequestId,
-    ) -> Answer {
-        let identity = admit(self, request, matched, request_id)?;
-        if self.is_draining() {
-            return Err(Problem::Unavailable(Unavailable::Draining));
-        }
+    ) -> (Result<Response<Body>, Problem>, Rest) {
+        let admitted = admit(self, request, matched, request_id).and_then(|identity| {
+            if self.is_draining() { Err(Problem::Unavailable(Unavailable::Draining)) } else { Ok(identity) }
+        });
+        let identity = match admitted {
+            Ok(identity) => identity,
+            Err(problem) => return (Err(problem), Rest::of(&incoming)),
+        };
         let call = Call { gateway: self, request, matched, client: identity.client(), request_id };
         match matched.endpoint.service {
-            Service::Native(native) => match native {
-                Native::TelemetryBattery => telemetry(&call, Kind::Battery, incoming).await,
-                Native::TelemetryBatteryCounter => telemetry(&call, Kind::BatteryCounter, incoming).await,
-                Native::CreateSiteToken => sites::create_site_token(&call).await,
-                Native::Commission => sites::commission(&call, incoming).await,
-                Native::ListSites => sites::list_sites(&call).await,
-                Native::GetSite => sites::get_site(&call).await,
-                Native::PatchSite => sites::patch_site(&call, incoming).await,
-                Native::ListDevices => sites::list_devices(&call).await,
-                Native::GetDevice => sites::get_device(&call).await,
-                Native::PatchDevice => sites::patch_device(&call, incoming).await,
-                Native::DeleteDevice => sites::delete_device(&call).await,
-            },
-            Service::Forwarded(upstream) => Err(Problem::NoUpstream { group: upstream.name() }),
+            Service::Native(native) => {
+                let outcome = serve_here(&call, native, &mut incoming).await;
+                let rest = if outcome.is_ok() { Rest::Read } else { Rest::of(&incoming) };
+                (outcome.map(|response| response.map(Body::Left)), rest)
+            }
+            Service::Forwarded(group) => {
+                let outcome = self.upstreams.forward(&call, group, incoming).await;
+                let rest = if outcome.is_ok() { Rest::Read } else { Rest::Unread };
+                (outcome.map(|response| response.map(Body::Right)), rest)
+            }
         }
+    }
+}
+
+async fn serve_here(call: &Call<'_>, native: Native, incoming: &mut Incoming) -> Answer {
+    match native {
+        Native::TelemetryBattery => telemetry(call, Kind::Battery, incoming).await,
+        Native::TelemetryBatteryCounter => telemetry(call, Kind::BatteryCounter, incoming).await,
+        Native::CreateSiteToken => sites::create_site_token(call).await,
+        Native::Commission => sites::commission(call, incoming).await,
+        Native::ListSites => sites::list_sites(call).await,
+        Native::GetSite => sites::get_site(call).await,
+        Native::PatchSite => sites::patch_site(call, incoming).await,
+        Native::ListDevices => sites::list_devices(call).await,
+        Native::GetDevice => sites::get_device(call).await,
+        Native::PatchDevice => sites::patch_device(call, incoming).await,
+        Native::DeleteDevice => sites::delete_device(call).await,
     }
 }
 
@@ -342,6 +359,12 @@ impl Gateway {
 enum Rest {
     Read,
     Unread,
+}
+
+impl Rest {
+    fn of(incoming: &Incoming) -> Self {
+        if incoming.is_end_stream() { Rest::Read } else { Rest::Unread }
+    }
 }
 
 /// The next connection, once there is a place for it. None where the operating system could not give one.

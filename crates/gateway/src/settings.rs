@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use wattline_model::Kind;
 
+use crate::forward::UpstreamSettings;
+
 /// Checked settings of the gateway.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -36,6 +38,7 @@ pub struct Settings {
     pub battery_limit_w: u32,
     pub home_limit_w: u32,
     pub solar_limit_w: u32,
+    pub upstreams: UpstreamSettings,
 }
 
 impl Settings {

@@ -11,6 +11,7 @@ use tracing::warn;
 use wattline_directory::api::{Commission, DeviceChange, SiteChange, Violation};
 use wattline_directory::{AuditEvent, CommissionError, MintSiteError, SITES_PAGE_MAX};
 
+use crate::answer::Answer;
 use crate::call::Call;
 use crate::problem::{Problem, Thing, Unavailable};
 use crate::{answer, body, clock};
@@ -21,8 +22,6 @@ const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(8);
 const CAUGHT_UP_TIMEOUT: Duration = Duration::from_secs(1);
 /// The sites of a page where the caller does not say.
 pub const SITES_PAGE: u32 = 100;
-
-pub(crate) type Answer = Result<Response<Full<Bytes>>, Problem>;
 
 pub(crate) async fn create_site_token(call: &Call<'_>) -> Answer {
     let (gateway, site_id, now_ms) = (call.gateway, call.site_id(), clock::now_ms());

@@ -1,8 +1,5 @@
 use std::time::Instant;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::Response;
 use hyper::body::Incoming;
 use wattline_directory::ClientHandle;
 use wattline_kafka::Appended;
@@ -10,6 +7,7 @@ use wattline_model::Kind;
 use wattline_wire::record::Header;
 use wattline_wire::{Bounds, Decoder};
 
+use crate::answer::Answer;
 use crate::batch::{Batch, Tally};
 use crate::call::Call;
 use crate::problem::{Problem, Unavailable};
@@ -17,11 +15,7 @@ use crate::server::Gateway;
 use crate::{answer, body, clock, metrics};
 
 /// Takes one telemetry request. The cheap checks come first, and the body last.
-pub(crate) async fn telemetry(
-    call: &Call<'_>,
-    kind: Kind,
-    incoming: &mut Incoming,
-) -> Result<Response<Full<Bytes>>, Problem> {
+pub(crate) async fn telemetry(call: &Call<'_>, kind: Kind, incoming: &mut Incoming) -> Answer {
     let Call { gateway, client, request_id, .. } = *call;
     let encoding = body::check_headers(&call.request.headers)?;
     available(gateway)?;

@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 use wattline_auth::Pepper;
+use wattline_auth::policy::Upstream;
 use wattline_auth::site_token::AUDIENCE_BYTES_MAX;
 use wattline_directory::FollowSettings;
-use wattline_gateway::TlsFiles;
+use wattline_gateway::UpstreamSettings;
 use wattline_kafka::{Connection, ConsumerSettings, ProducerSettings, Start, Topic};
 use wattline_runtime::LogFormat;
 
@@ -22,6 +23,7 @@ pub struct Config {
     pub directory: Directory,
     pub auth: Auth,
     pub gateway: Gateway,
+    pub upstreams: Upstreams,
     pub worker: Worker,
     pub clickhouse: ClickHouse,
     pub parquet: Parquet,
@@ -87,6 +89,18 @@ pub struct Gateway {
     pub battery_limit_w: u32,
     pub home_limit_w: u32,
     pub solar_limit_w: u32,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Upstreams {
+    pub commands: String,
+    pub settings: String,
+    pub supplements: String,
+    pub programs: String,
+    pub enrollments: String,
+    pub events: String,
+    pub connect_timeout_ms: u64,
+    pub answer_timeout_ms: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -185,6 +199,21 @@ impl Default for Gateway {
             battery_limit_w: 25_000,
             home_limit_w: 50_000,
             solar_limit_w: 50_000,
+        }
+    }
+}
+
+impl Default for Upstreams {
+    fn default() -> Self {
+        Upstreams {
+            commands: String::new(),
+            settings: String::new(),
+            supplements: String::new(),
+            programs: String::new(),
+            enrollments: String::new(),
+            events: String::new(),
+            connect_timeout_ms: 2_000,
+            answer_timeout_ms: 30_000,
         }
     }
 }
@@ -376,7 +405,12 @@ impl Gateway {
         producer(&self.compression, self.delivery_timeout_ms, self.producer_queue_bytes_max, self.linger_ms)
     }
 
-    pub fn settings(&self, kafka: &Kafka, auth: &Auth) -> anyhow::Result<wattline_gateway::Settings> {
+    pub fn settings(
+        &self,
+        kafka: &Kafka,
+        auth: &Auth,
+        upstreams: &Upstreams,
+    ) -> anyhow::Result<wattline_gateway::Settings> {
         ensure!(self.connections_max > 0, "gateway.connections_max must be more than 0");
         ensure!(self.header_bytes_max >= 8_192, "gateway.header_bytes_max must be at least 8192");
         ensure!(
@@ -409,7 +443,28 @@ impl Gateway {
             battery_limit_w: self.battery_limit_w,
             home_limit_w: self.home_limit_w,
             solar_limit_w: self.solar_limit_w,
+            upstreams: upstreams.settings(),
         })
+    }
+}
+
+impl Upstreams {
+    /// The keys are checked where the URLs are used.
+    fn settings(&self) -> UpstreamSettings {
+        let base_url = |group| match group {
+            Upstream::Commands => &self.commands,
+            Upstream::Settings => &self.settings,
+            Upstream::Supplements => &self.supplements,
+            Upstream::Programs => &self.programs,
+            Upstream::Enrollments => &self.enrollments,
+            Upstream::Events => &self.events,
+        };
+        let base_urls = Upstream::ALL.map(|group| (group, base_url(group).clone()));
+        UpstreamSettings {
+            base_urls: base_urls.into_iter().filter(|(_, url)| !url.is_empty()).collect(),
+            connect_timeout: Duration::from_millis(self.connect_timeout_ms),
+            answer_timeout: Duration::from_millis(self.answer_timeout_ms),
+        }
     }
 }
 
@@ -529,7 +584,7 @@ mod tests {
         config.gateway.ops_listen().unwrap();
         config.gateway.producer().unwrap();
         assert!(config.gateway.tls().unwrap().is_none());
-        config.gateway.settings(&config.kafka, &config.auth).unwrap();
+        config.gateway.settings(&config.kafka, &config.auth, &config.upstreams).unwrap();
         config.worker.ops_listen().unwrap();
         config.worker.consumer(&config.kafka).unwrap();
         config.worker.settings(&config.kafka, &config.parquet).unwrap();

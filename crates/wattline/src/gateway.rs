@@ -22,7 +22,7 @@ impl Readiness for Ready {
 /// Runs the gateway until it is asked to stop.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let connection = config.kafka.connection()?;
-    let settings = config.gateway.settings(&config.kafka, &config.auth)?;
+    let settings = config.gateway.settings(&config.kafka, &config.auth, &config.upstreams)?;
     let producer_settings = config.gateway.producer()?;
     let pepper = config.auth.pepper()?;
     let tls_files = config.gateway.tls()?;

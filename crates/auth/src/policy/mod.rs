@@ -2,7 +2,7 @@
 
 mod path;
 
-pub use path::{Allow, Matched, NoRoute, route};
+pub use path::{Allow, Matched, NoRoute, percent_encoded, route};
 
 /// The methods that the API knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -149,7 +149,7 @@ impl Matched<'_> {
                 path.push('/');
             }
             if part.starts_with('{') {
-                params.next().into_iter().for_each(|param| encode(param, &mut path));
+                params.next().into_iter().for_each(|param| path.push_str(&percent_encoded(param)));
             } else {
                 path.push_str(part);
             }
@@ -158,13 +158,15 @@ impl Matched<'_> {
     }
 }
 
-/// Appends all but the unreserved characters of RFC 3986 percent-encoded.
-fn encode(param: &str, path: &mut String) {
-    for byte in param.bytes() {
+/// All but the unreserved characters of RFC 3986 percent-encoded.
+pub fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            path.push(char::from(byte));
+            encoded.push(char::from(byte));
         } else {
-            let _ = write!(path, "%{byte:02X}");
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
+    encoded
 }

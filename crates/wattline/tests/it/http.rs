@@ -148,6 +148,19 @@ impl<S: Read + Write> Connection<S> {
         Ok(answer)
     }
 
+    /// Takes what the server sends, as it is, up to and with these words.
+    pub fn read_until(&mut self, words: &str) -> io::Result<String> {
+        loop {
+            let found = self.unread.windows(words.len()).position(|window| window == words.as_bytes());
+            if let Some(at) = found {
+                let rest = self.unread.split_off(at + words.len());
+                let taken = std::mem::replace(&mut self.unread, rest);
+                return Ok(String::from_utf8_lossy(&taken).into_owned());
+            }
+            self.read()?;
+        }
+    }
+
     fn read(&mut self) -> io::Result<()> {
         let mut buffer = [0; 16 * 1024];
         let read = self.stream.read(&mut buffer)?;

@@ -6,6 +6,7 @@
 
 mod commands;
 mod counters;
+mod forwarding;
 mod http;
 mod keep_out;
 mod limits;
