@@ -11,7 +11,7 @@ use wattline_auth::Pepper;
 use wattline_auth::policy::Upstream;
 use wattline_auth::site_token::AUDIENCE_BYTES_MAX;
 use wattline_directory::FollowSettings;
-use wattline_gateway::UpstreamSettings;
+use wattline_gateway::{TlsFiles, UpstreamSettings};
 use wattline_kafka::{Connection, ConsumerSettings, ProducerSettings, Start, Topic};
 use wattline_runtime::LogFormat;
 
