@@ -35,8 +35,14 @@ fn what_is_behind_one_door_is_used_through_it() {
     assert_eq!(users("clickhouse"), ["wattline-clickhouse-sink"]);
     assert_eq!(users("parquet"), ["wattline-parquet-sink"]);
     assert_eq!(users("simd-json"), Vec::<&str>::new(), "a yardstick of tests and benches");
+    assert_eq!(
+        users("wattline-openapi"),
+        Vec::<&str>::new(),
+        "the description is a file, and serves nothing"
+    );
     // The fleet is a client; the runtime serves the operations port.
-    assert_eq!(users("hyper"), ["wattline-fleet", "wattline-gateway", "wattline-runtime"]);
+    assert_eq!(users("hyper"), ["wattline-fleet", "wattline-gateway", "wattline-portal", "wattline-runtime"]);
+    assert_eq!(users("axum"), ["wattline-portal"]);
 }
 
 #[test]
@@ -61,16 +67,22 @@ fn no_crate_knows_what_it_must_not() {
         never(sink, &["wattline-kafka", "wattline-wire", "wattline-gateway", "hyper"]);
     }
     never("wattline-gateway", &["wattline-counters", "wattline-clickhouse-sink", "wattline-parquet-sink"]);
+    never(
+        "wattline-portal",
+        &["wattline-gateway", "wattline-wire", "wattline-model", "wattline-kafka", "sqlx"],
+    );
     never("wattline-worker", &["hyper", "wattline-directory", "wattline-auth", "wattline-gateway"]);
     never("wattline-runtime", &["wattline-model", "wattline-kafka", "wattline-wire"]);
+    never("wattline-openapi", &["tokio", "hyper", "sqlx", "rdkafka", "wattline-kafka"]);
 }
 
 #[test]
 fn the_arrows_point_one_way() {
     /// From the binary down; a crate may use those behind it.
-    const ORDER: [&[&str]; 5] = [
+    const ORDER: [&[&str]; 6] = [
         &["wattline"],
-        &["wattline-audit", "wattline-gateway", "wattline-worker"],
+        &["wattline-openapi"],
+        &["wattline-audit", "wattline-gateway", "wattline-portal", "wattline-worker"],
         &[
             "wattline-kafka",
             "wattline-clickhouse-sink",
