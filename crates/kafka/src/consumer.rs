@@ -15,6 +15,7 @@ use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaRespErr;
 use tracing::{info, warn};
 
+use crate::missing::Missing;
 use crate::{Committed, Connection, TopicPartition};
 
 /// Where a group begins that has committed nothing yet.
@@ -182,6 +183,7 @@ impl Consumer {
         const POLL_WHILE_HOLDING: Duration = Duration::from_millis(10);
         let mut held = Held::new();
         let mut revocations = 0;
+        let mut missing = Missing::default();
         let mut names = HashMap::<String, Arc<str>>::new();
         while !stop.load(Ordering::Relaxed) {
             self.offer_again(&mut held)?;
@@ -214,7 +216,10 @@ impl Consumer {
                         held.insert(delivery.partition.clone(), VecDeque::from([delivery]));
                     }
                 }
-                Some(Err(cause)) => self.poll_error(cause)?,
+                Some(Err(cause)) => self.poll_error(cause, &mut missing)?,
+            }
+            if let Some(topic) = missing.gone(&self.inner, &self.topics) {
+                return Err(ConsumeError::TopicGone { topic });
             }
             if let Some(fault) = lock(&self.fault).take() {
                 return Err(fault);
@@ -243,13 +248,17 @@ impl Consumer {
         Ok(())
     }
 
-    fn poll_error(&self, cause: KafkaError) -> Result<(), ConsumeError> {
+    fn poll_error(&self, cause: KafkaError, missing: &mut Missing) -> Result<(), ConsumeError> {
         match cause.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
                 Err(ConsumeError::MissingOffset { group: self.inner.context().group.clone(), cause })
             }
             _ if matches!(cause, KafkaError::MessageConsumptionFatal(_)) => Err(cause.into()),
-            _ => {
+            code => {
+                use RDKafkaErrorCode::{UnknownPartition, UnknownTopic, UnknownTopicOrPartition};
+                if let Some(UnknownTopicOrPartition | UnknownTopic | UnknownPartition) = code {
+                    missing.suspect();
+                }
                 counter!("wattline_kafka_consume_errors_total").increment(1);
                 warn!(%cause, "Kafka consumer");
                 Ok(())
@@ -270,6 +279,13 @@ pub enum ConsumeError {
          and its offsets"
     )]
     MissingOffset { group: String, cause: KafkaError },
+    #[error(
+        "Kafka has no topic {topic}. Where it was deleted, its points that were not stored are lost, and its \
+         successor needs a new name (kafka.topic_intervals, kafka.topic_counters): what is stored is known by its \
+         topic and its offsets. Then, or where it never was, stop all gateways and workers, type: wattline migrate, \
+         and start them again"
+    )]
+    TopicGone { topic: String },
     #[error(
         "the group {group} has no committed offset for {partition}; set worker.start = \"beginning\" where it is a \
          new group"

@@ -6,6 +6,7 @@
 mod consumer;
 mod group;
 mod metrics;
+mod missing;
 mod producer;
 mod reader;
 mod topics;

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rdkafka::types::RDKafkaRespErr;
 use wattline_kafka::{CommitError, Committed, ConsumeError, Reader, Start};
 
 use crate::support::{Cluster, Event, Owner, TOPIC, append, partition, wait_for};
@@ -229,4 +230,17 @@ fn the_reader_gives_every_record_between_two_offsets() {
     assert_eq!(read(3, 7, 2), expected(1, 3..5));
     assert_eq!(read(7, 7, ENOUGH), []);
     assert_eq!(read(8, 99, ENOUGH), expected(1, 8..10));
+}
+
+/// A topic that comes back within some seconds is none that is gone, so this takes as long.
+#[test]
+fn a_topic_that_is_not_there_ends_the_consumer() {
+    let cluster = Cluster::start();
+    let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    cluster.mock.topic_error(TOPIC, unknown).unwrap();
+    let began = Instant::now();
+    let fault = cluster.member("g", Start::Beginning, &Owner::with_room(0)).end().unwrap_err();
+    assert!(matches!(&fault, ConsumeError::TopicGone { topic } if topic == TOPIC), "{fault}");
+    assert!(fault.is_permanent());
+    assert!(began.elapsed() >= Duration::from_secs(10), "{:?}", began.elapsed());
 }
