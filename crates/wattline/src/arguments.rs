@@ -50,6 +50,11 @@ pub enum Command {
         #[command(subcommand)]
         command: ClientCommand,
     },
+    /// The developer portal, where clients make and revoke their tokens: serve it, or let somebody in.
+    Portal {
+        #[command(subcommand)]
+        command: Option<PortalCommand>,
+    },
     /// Tokens of clients.
     Token {
         #[command(subcommand)]
@@ -143,6 +148,14 @@ pub enum ClientCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PortalCommand {
+    /// Print a link that signs in for a client, once and for a limited time.
+    Invite { client: String },
+    /// End all sessions of a client and void its links. Its tokens stay as they are.
+    SignOut { client: String },
 }
 
 #[derive(Debug, Subcommand)]

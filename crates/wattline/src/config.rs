@@ -13,6 +13,7 @@ use wattline_auth::site_token::AUDIENCE_BYTES_MAX;
 use wattline_directory::FollowSettings;
 use wattline_gateway::{TlsFiles, UpstreamSettings};
 use wattline_kafka::{Connection, ConsumerSettings, ProducerSettings, Start, Topic};
+use wattline_portal::PublicUrl;
 use wattline_runtime::LogFormat;
 
 /// Keys are described in `deploy/wattline.toml`, which has every one with its default.
@@ -23,6 +24,7 @@ pub struct Config {
     pub directory: Directory,
     pub auth: Auth,
     pub gateway: Gateway,
+    pub portal: Portal,
     pub upstreams: Upstreams,
     pub worker: Worker,
     pub clickhouse: ClickHouse,
@@ -101,6 +103,15 @@ pub struct Upstreams {
     pub events: String,
     pub connect_timeout_ms: u64,
     pub answer_timeout_ms: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Portal {
+    pub listen: String,
+    pub ops_listen: String,
+    pub public_url: String,
+    pub link_hours: u32,
+    pub session_hours: u32,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -214,6 +225,18 @@ impl Default for Upstreams {
             events: String::new(),
             connect_timeout_ms: 2_000,
             answer_timeout_ms: 30_000,
+        }
+    }
+}
+
+impl Default for Portal {
+    fn default() -> Self {
+        Portal {
+            listen: "127.0.0.1:8081".into(),
+            ops_listen: "127.0.0.1:9603".into(),
+            public_url: "http://127.0.0.1:8081".into(),
+            link_hours: 24,
+            session_hours: 8,
         }
     }
 }
@@ -468,6 +491,29 @@ impl Upstreams {
     }
 }
 
+impl Portal {
+    pub fn listen(&self) -> anyhow::Result<SocketAddr> {
+        address("portal.listen", &self.listen)
+    }
+
+    pub fn ops_listen(&self) -> anyhow::Result<SocketAddr> {
+        address("portal.ops_listen", &self.ops_listen)
+    }
+
+    pub fn public_url(&self) -> anyhow::Result<PublicUrl> {
+        self.public_url.parse().map_err(|rule| anyhow::anyhow!("portal.public_url {rule}"))
+    }
+
+    pub fn link_time(&self) -> anyhow::Result<Duration> {
+        hours("portal.link_hours", self.link_hours, 7 * 24)
+    }
+
+    pub fn settings(&self) -> anyhow::Result<wattline_portal::Settings> {
+        let session_time = hours("portal.session_hours", self.session_hours, 24)?;
+        Ok(wattline_portal::Settings { public_url: self.public_url()?, session_time })
+    }
+}
+
 impl Worker {
     pub fn ops_listen(&self) -> anyhow::Result<SocketAddr> {
         address("worker.ops_listen", &self.ops_listen)
@@ -546,6 +592,11 @@ fn address(key: &str, value: &str) -> anyhow::Result<SocketAddr> {
     value.parse().with_context(|| format!("{key} must be an address and a port, such as 0.0.0.0:8080"))
 }
 
+fn hours(key: &str, value: u32, max: u32) -> anyhow::Result<Duration> {
+    ensure!((1..=max).contains(&value), "{key} must be from 1 to {max}");
+    Ok(Duration::from_secs(u64::from(value) * 3_600))
+}
+
 fn size(key: &str, value: u64) -> anyhow::Result<usize> {
     ensure!(value > 0, "{key} must be more than 0");
     usize::try_from(value).with_context(|| format!("{key} is too large"))
@@ -585,6 +636,10 @@ mod tests {
         config.gateway.producer().unwrap();
         assert!(config.gateway.tls().unwrap().is_none());
         config.gateway.settings(&config.kafka, &config.auth, &config.upstreams).unwrap();
+        config.portal.listen().unwrap();
+        config.portal.ops_listen().unwrap();
+        config.portal.link_time().unwrap();
+        config.portal.settings().unwrap();
         config.worker.ops_listen().unwrap();
         config.worker.consumer(&config.kafka).unwrap();
         config.worker.settings(&config.kafka, &config.parquet).unwrap();

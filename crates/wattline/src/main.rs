@@ -8,6 +8,7 @@ mod config;
 mod gateway;
 mod manage;
 mod migrate;
+mod portal;
 mod rebuild;
 mod rejected;
 mod worker;
@@ -62,6 +63,8 @@ async fn command(command: Command, config: Config) -> anyhow::Result<ExitCode> {
         Command::Rejected { command } => rejected::run(config, command).await?,
         Command::Rebuild { from, yes } => return rebuild::run(config, from, yes).await,
         Command::Client { command } => manage::run(config, Manage::Client(command)).await?,
+        Command::Portal { command: None } => portal::serve(config).await?,
+        Command::Portal { command: Some(command) } => portal::manage(config, command).await?,
         Command::Token { command } => manage::run(config, Manage::Token(command)).await?,
         Command::Key { command } => manage::run(config, Manage::Key(command)).await?,
         Command::Site { command } => manage::run(config, Manage::Site(command)).await?,

@@ -46,6 +46,12 @@ const CLICKHOUSE: &[Tool] = &[Tool {
 const POSTGRES: &[Tool] =
     &[Tool { name: "PostgreSQL's server", packages: &["postgresql"], is_there: has_postgres }];
 
+/// For the portal in a browser.
+const CHROMIUM: &[Tool] = &[
+    Tool { name: "Chromium", packages: &["chromium"], is_there: || version_of("chromium") },
+    Tool { name: "ChromeDriver", packages: &["chromium-driver"], is_there: || version_of("chromedriver") },
+];
+
 pub fn for_build() -> anyhow::Result<()> {
     ensure(BUILD)
 }
@@ -65,6 +71,10 @@ pub fn for_clickhouse() -> anyhow::Result<()> {
 
 pub fn for_postgres() -> anyhow::Result<()> {
     ensure(POSTGRES)
+}
+
+pub fn for_chromium() -> anyhow::Result<()> {
+    ensure(CHROMIUM)
 }
 
 fn ensure(tools: &[Tool]) -> anyhow::Result<()> {

@@ -44,6 +44,12 @@ pub fn test(options: &Options) -> anyhow::Result<ExitCode> {
         }
         Err(error) => println!("The directory is tested on SQLite only: {error:#}"),
     }
+    match prerequisites::for_chromium() {
+        Ok(()) => {
+            command.env("WATTLINE_TEST_CHROMIUM", "required");
+        }
+        Err(error) => println!("The portal is tested without a browser: {error:#}"),
+    }
     let status = command
         .arg("test")
         .args(selection)

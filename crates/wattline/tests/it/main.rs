@@ -15,6 +15,7 @@ mod malformed;
 mod management;
 mod matrix;
 mod points;
+mod portal;
 mod process;
 mod proxy;
 mod rebuild;

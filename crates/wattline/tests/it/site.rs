@@ -133,6 +133,8 @@ impl Site {
             .env("WATTLINE_GATEWAY_LISTEN", "127.0.0.1:0")
             .env("WATTLINE_GATEWAY_OPS_LISTEN", "127.0.0.1:0")
             .env("WATTLINE_WORKER_OPS_LISTEN", "127.0.0.1:0")
+            .env("WATTLINE_PORTAL_LISTEN", "127.0.0.1:0")
+            .env("WATTLINE_PORTAL_OPS_LISTEN", "127.0.0.1:0")
             .env("WATTLINE_WORKER_GROUP", &self.name)
             .env("WATTLINE_WORKER_FLUSH_MS", "200")
             .env("WATTLINE_WORKER_SESSION_TIMEOUT_MS", "6000")
@@ -210,6 +212,14 @@ impl Site {
         gateway
     }
 
+    /// A portal that listens.
+    pub fn portal(&self, keys: Keys<'_>) -> Portal {
+        let mut process = self.start("portal", keys);
+        let line = process.logged("portal", START_DEADLINE);
+        let address = |key: &str| line[key].as_str().and_then(|text| text.parse().ok()).expect("an address");
+        Portal { address: address("listen"), ops: Ops(address("ops")), process }
+    }
+
     /// A worker that is ready.
     pub fn worker(&self, keys: Keys<'_>) -> Worker {
         let mut process = self.start("worker", keys);
@@ -266,6 +276,12 @@ fn service(variable: &str) -> String {
 }
 
 pub struct Gateway {
+    pub address: SocketAddr,
+    pub ops: Ops,
+    pub process: Process,
+}
+
+pub struct Portal {
     pub address: SocketAddr,
     pub ops: Ops,
     pub process: Process,
