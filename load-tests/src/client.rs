@@ -89,6 +89,11 @@ impl Client {
         Self { dialect, connection: None }
     }
 
+    /// Gives the connection up; the next call makes a new one.
+    pub(crate) fn hang_up(&mut self) {
+        self.connection = None;
+    }
+
     /// Posts a body and waits for the answer, for the request time-out at most. A connection that
     /// failed is replaced by the next call.
     pub(crate) async fn post(&mut self, kind: Kind, body: Bytes) -> Reply {

@@ -10,11 +10,11 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::account::Account;
 use crate::client::{Client, Reply};
-use crate::fleet::{Batch, Device, Kind, Ring};
+use crate::fleet::{Batch, Device, Kind, Order, Ring};
 use crate::ledger::Verdict;
 use crate::mix::Dice;
 use crate::report::StoppedBy;
-use crate::run::Shared;
+use crate::run::{Settings, Shared};
 
 const BACKOFF_FIRST_MS: u32 = 100;
 const BACKOFF_MAX_MS: u32 = 2_000;
@@ -28,6 +28,7 @@ pub(crate) struct Gateway {
     client: Client,
     dice: Dice,
     account: Account,
+    storms: u64,
 }
 
 /// One point's entry in the answer.
@@ -66,6 +67,7 @@ impl Gateway {
             client: Client::new(Arc::clone(&shared.dialect)),
             dice: Dice::new(settings.seed, u64::from(number)),
             account: Account::new(settings.keep_entries),
+            storms: 0,
             shared,
             rings,
         }
@@ -130,6 +132,11 @@ impl Gateway {
 
     async fn post(&mut self, batch: &Batch) -> Reply {
         let body = batch.body();
+        let storms = self.shared.storms();
+        if storms > self.storms {
+            self.storms = storms;
+            self.client.hang_up();
+        }
         self.account.requests += 1;
         self.account.bytes_sent += body.len() as u64;
         let started = Instant::now();
@@ -228,13 +235,20 @@ fn is_understood(answers: &[PointAnswer<'_>], batch: &Batch) -> bool {
 }
 
 /// The rings of a gateway that owns `devices`.
-pub(crate) fn rings(seed: u64, devices: std::ops::Range<u32>, from_s: u32, bad_permille: u32) -> [Ring; 2] {
+pub(crate) fn rings(settings: &Settings, devices: std::ops::Range<u32>) -> [Ring; 2] {
+    let first_s = settings.first_s();
     Kind::ALL.map(|kind| {
-        let devices = devices
+        let devices: Vec<Device> = devices
             .clone()
             .filter(|index| Kind::of(*index) == kind)
-            .map(|index| Device::new(seed, index, from_s))
+            .map(|index| Device::new(settings.seed, index, first_s))
             .collect();
-        Ring::new(kind, devices, bad_permille)
+        match settings.order {
+            Order::InTurn => Ring::new(kind, devices, settings.bad_permille),
+            Order::Shuffled => {
+                let mut dice = Dice::new(settings.seed, u64::from(devices.first().map_or(0, Device::index)));
+                Ring::shuffled(kind, devices, settings.bad_permille, settings.now_s, &mut dice)
+            }
+        }
     })
 }

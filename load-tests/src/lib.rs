@@ -8,6 +8,7 @@
 //! otherwise.
 
 mod account;
+mod batch_size;
 mod client;
 pub mod fleet;
 mod gateway;
@@ -15,6 +16,8 @@ mod histogram;
 pub mod ledger;
 mod mix;
 mod pace;
+pub mod replay;
 pub mod report;
 pub mod run;
+pub mod scenario;
 pub mod target;

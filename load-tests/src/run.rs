@@ -5,17 +5,18 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::account::Account;
+pub use crate::batch_size::BatchSize;
 use crate::client::Dialect;
-use crate::fleet::{INTERVAL_S, Ring};
+use crate::fleet::{INTERVAL_S, Order, Ring};
 use crate::gateway::{Gateway, rings};
 use crate::histogram::{Counts, Histogram};
 use crate::ledger::Ledger;
-use crate::mix::Dice;
 use crate::pace::Pace;
 use crate::report::{Report, StoppedBy};
 use crate::target::Target;
@@ -24,32 +25,9 @@ use crate::target::Target;
 pub const BATCH_POINTS_MAX: u32 = 1_000;
 /// A day less than a gateway accepts.
 pub const HOURS_BACK_MAX: u32 = 34 * 24;
+/// Points out of order are made before they are sent, and take about 150 bytes each.
+pub const SHUFFLED_POINTS_MAX: u64 = 5_000_000;
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
-
-/// How many points a request carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BatchSize {
-    /// From 1 to 1,000, three quarters of the requests between 50 and 200.
-    Mixed,
-    Fixed(u32),
-}
-
-impl BatchSize {
-    pub(crate) fn points(self, dice: &mut Dice) -> usize {
-        let points = match self {
-            Self::Fixed(points) => points,
-            Self::Mixed => match dice.below(100) {
-                0..4 => 1,
-                4..14 => 2 + dice.below(48),
-                14..89 => 50 + dice.below(151),
-                89..97 => 201 + dice.below(400),
-                97..99 => 601 + dice.below(399),
-                _ => BATCH_POINTS_MAX,
-            },
-        };
-        points as usize
-    }
-}
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -74,6 +52,9 @@ pub struct Settings {
     /// The wall clock at the start, and how far before it the devices begin.
     pub now_s: u32,
     pub hours_back: u32,
+    pub order: Order,
+    /// Every so many seconds all gateways hang up at once and connect anew; zero for never.
+    pub reconnect_every_s: u32,
     /// Keeps an entry for each point, for `Ledger::write`.
     pub keep_entries: bool,
 }
@@ -99,10 +80,17 @@ impl Settings {
         if let Some(rate) = self.points_per_s {
             ensure!(rate.is_finite() && rate > 0.0, "the rate must be above zero");
         }
+        if self.order == Order::Shuffled {
+            let points = u64::from(self.devices) * u64::from(self.hours_back) * u64::from(3_600 / INTERVAL_S);
+            ensure!(
+                points <= SHUFFLED_POINTS_MAX,
+                "{points} points are too many to shuffle: {SHUFFLED_POINTS_MAX} at most"
+            );
+        }
         Ok(())
     }
 
-    fn first_s(&self) -> u32 {
+    pub(crate) fn first_s(&self) -> u32 {
         self.now_s.saturating_sub(self.hours_back * 3_600) / INTERVAL_S * INTERVAL_S
     }
 
@@ -115,16 +103,19 @@ impl Settings {
 }
 
 /// What the fleet has done so far, once a second.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Progress {
-    pub elapsed: Duration,
+    pub elapsed_s: f64,
     pub sent: u64,
     pub ok: u64,
     pub failed: u64,
     pub requests_not_answered: u64,
-    /// Over the last second.
+    /// Over the last second, as are the latencies.
     pub settled_per_s: f64,
+    pub p50_ms: f64,
+    pub p90_ms: f64,
     pub p99_ms: f64,
+    pub slowest_ms: f64,
 }
 
 #[derive(Debug)]
@@ -159,15 +150,19 @@ impl Watch {
     fn progress(&mut self, now: Instant, live: &Live) -> Progress {
         let (ok, failed) = (live.ok.load(Relaxed), live.failed.load(Relaxed));
         let latency = live.latency.counts();
+        let lately = latency.since(&self.latency);
         let seconds = (now - self.earlier).as_secs_f64().max(0.001);
         let progress = Progress {
-            elapsed: now - self.started,
+            elapsed_s: (now - self.started).as_secs_f64(),
             sent: live.sent.load(Relaxed),
             ok,
             failed,
             requests_not_answered: live.not_answered.load(Relaxed),
             settled_per_s: (ok + failed - self.settled) as f64 / seconds,
-            p99_ms: latency.since(&self.latency).quantile_ms(0.99),
+            p50_ms: lately.quantile_ms(0.5),
+            p90_ms: lately.quantile_ms(0.9),
+            p99_ms: lately.quantile_ms(0.99),
+            slowest_ms: lately.quantile_ms(1.0),
         };
         self.earlier = now;
         self.settled = ok + failed;
@@ -226,6 +221,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// How often all gateways have had to hang up by now.
+    pub(crate) fn storms(&self) -> u64 {
+        match self.settings.reconnect_every_s {
+            0 => 0,
+            every_s => self.started.elapsed().as_secs() / u64::from(every_s),
+        }
+    }
+
     /// The wall clock: devices do not report what lies ahead of it.
     pub(crate) fn present_s(&self) -> u32 {
         self.settings.now_s + self.started.elapsed().as_secs() as u32
@@ -287,11 +290,10 @@ pub async fn run(
 
 /// Sets every gateway's devices down at the start of their time, on all cores.
 async fn build(settings: &Settings) -> anyhow::Result<Vec<[Ring; 2]>> {
-    let (seed, from_s, bad_permille) = (settings.seed, settings.first_s(), settings.bad_permille);
     let builds: Vec<_> = (0..settings.gateways)
         .map(|gateway| {
-            let devices = settings.devices_of(gateway);
-            tokio::task::spawn_blocking(move || rings(seed, devices, from_s, bad_permille))
+            let (settings, devices) = (settings.clone(), settings.devices_of(gateway));
+            tokio::task::spawn_blocking(move || rings(&settings, devices))
         })
         .collect();
     let mut fleet = Vec::with_capacity(builds.len());

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::json::{self, TimePlace};
-use super::{Device, Flaw, Interval, Kind};
+use super::{Flaw, Interval, Kind};
 
 const POINT_BYTES_TYPICAL: usize = 720;
 
@@ -128,56 +128,5 @@ impl Batch {
 
     pub fn points(&self) -> &[Sent] {
         &self.points
-    }
-}
-
-/// A gateway's devices of one kind, which report in turn, so that they stay within one interval
-/// of each other.
-#[derive(Debug)]
-pub struct Ring {
-    kind: Kind,
-    devices: Vec<Device>,
-    turn: usize,
-    bad_permille: u32,
-}
-
-impl Ring {
-    pub fn new(kind: Kind, devices: Vec<Device>, bad_permille: u32) -> Self {
-        Self { kind, devices, turn: 0, bad_permille }
-    }
-
-    /// Up to `points` points whose intervals have ended by `limit_s`, or nothing when every device
-    /// has come that far.
-    pub fn batch(&mut self, points: usize, older_shape: bool, limit_s: u32) -> Option<Batch> {
-        let first = self.next(limit_s)?;
-        let mut batch = if older_shape && self.kind == Kind::Battery {
-            Batch::older_shape(&first, points)
-        } else {
-            Batch::new(self.kind, points)
-        };
-        batch.push(&first, self.flaw(&first));
-        while batch.points.len() < points {
-            let Some(interval) = self.next(limit_s) else { break };
-            batch.push(&interval, self.flaw(&interval));
-        }
-        batch.finish();
-        Some(batch)
-    }
-
-    fn next(&mut self, limit_s: u32) -> Option<Interval> {
-        let device = self.devices.get_mut(self.turn)?;
-        if device.next_end_s() > limit_s {
-            return None;
-        }
-        let interval = device.advance();
-        self.turn = (self.turn + 1) % self.devices.len();
-        Some(interval)
-    }
-
-    /// An offline point may lack what it likes, so only online points are spoilt.
-    fn flaw(&self, interval: &Interval) -> Option<Flaw> {
-        let noise = interval.noise >> 32;
-        let spoilt = interval.is_online && noise % 1_000 < u64::from(self.bad_permille);
-        spoilt.then(|| Flaw::ALL[(noise / 1_000) as usize % Flaw::ALL.len()])
     }
 }

@@ -107,6 +107,22 @@ fn key_of(seed: u64, index: u32) -> u64 {
 impl Device {
     /// The device `index` of the fleet `seed`, whose next interval is the one that holds `from_s`.
     pub fn new(seed: u64, index: u32, from_s: u32) -> Self {
+        let mut device = Self::at_its_reserve(seed, index, from_s);
+        device.catch_up(FIRST_INSTALL_DAY + ((mix(device.key) >> 50) % 512) as u32);
+        device
+    }
+
+    /// The same battery with a past that is drawn and not lived, for millions of them: it begins at its reserve,
+    /// with counters as large as those of a few years.
+    pub fn drawn(seed: u64, index: u32, from_s: u32) -> Self {
+        const LIFETIME_MWH_MAX: u64 = 30_000_000_000;
+        let mut device = Self::at_its_reserve(seed, index, from_s);
+        device.counters_mwh =
+            std::array::from_fn(|counter| mix(device.key ^ (counter as u64 + 1)) % LIFETIME_MWH_MAX);
+        device
+    }
+
+    fn at_its_reserve(seed: u64, index: u32, from_s: u32) -> Self {
         let key = key_of(seed, index);
         let traits = mix(key);
         let product = product_of(seed, index);
@@ -114,7 +130,7 @@ impl Device {
         let reserve_percent = [10, 15, 20, 30][(traits >> 10) as usize % 4];
         let capacity_mwh = PRODUCTS[product].capacity_wh * u32::from(health_centi_percent) / 10;
         let reserve_mwh = capacity_mwh / 100 * u32::from(reserve_percent);
-        let mut device = Self {
+        Self {
             key,
             counters_mwh: [0; 4],
             index,
@@ -131,9 +147,7 @@ impl Device {
             reserve_percent,
             evening_power_percent: 75 + ((traits >> 40) % 26) as u8,
             weather_phase: ((traits >> 46) % 7) as u8,
-        };
-        device.catch_up(FIRST_INSTALL_DAY + ((traits >> 50) % 512) as u32);
-        device
+        }
     }
 
     pub fn index(&self) -> u32 {

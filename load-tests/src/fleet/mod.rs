@@ -7,14 +7,16 @@ mod batch;
 mod catalog;
 mod device;
 mod json;
+mod ring;
 #[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use batch::{Batch, Ring, Sent};
+pub use batch::{Batch, Sent};
 pub use catalog::import_line;
 pub use device::{Device, INTERVAL_S, Interval};
+pub use ring::{Order, Ring};
 
 /// Which of the two telemetry endpoints a device posts to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -6,6 +6,7 @@ mod stub;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use wattline_fleet::fleet::Order;
 use wattline_fleet::report::StoppedBy;
 use wattline_fleet::run::{BatchSize, Outcome, Settings, run};
 use wattline_fleet::target::Target;
@@ -32,6 +33,8 @@ fn settings(stub: &Stub) -> Settings {
         slow_answers_ms: 0,
         now_s: NOW_S,
         hours_back: 24 * 30,
+        order: Order::InTurn,
+        reconnect_every_s: 0,
         keep_entries: true,
     }
 }
@@ -126,4 +129,45 @@ async fn a_paced_fleet_keeps_its_rate_and_stops_at_the_present() {
     assert_eq!(report.stopped_by, StoppedBy::Present);
     assert_eq!(report.points_sent, 40 * 24);
     assert!(report.seconds > 1.5, "{report:#?}");
+}
+
+/// A backlog of two hours: every point of it comes, and not in the order of time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shuffled_fleet_sends_all_that_it_has_in_any_order() {
+    let stub = Stub::start(Manners::Good).await;
+    let outcome = run_quietly(Settings {
+        requests_max: None,
+        hours_back: 2,
+        order: Order::Shuffled,
+        bad_permille: 0,
+        ..settings(&stub)
+    })
+    .await;
+    let (report, seen) = (&outcome.report, stub.seen());
+    assert!(report.is_sound(), "{report:#?}");
+    assert_eq!(report.stopped_by, StoppedBy::Present);
+    assert_eq!(seen.stored.len(), 40 * 24);
+    assert!(seen.out_of_order > 40 * 24 / 4, "{} points are out of order", seen.out_of_order);
+
+    let in_turn = Stub::start(Manners::Good).await;
+    run_quietly(Settings { bad_permille: 0, ..settings(&in_turn) }).await;
+    assert_eq!(in_turn.seen().out_of_order, 0);
+}
+
+/// Two seconds with a storm after each: every gateway has had three connections at most, and two at least.
+#[tokio::test(flavor = "multi_thread")]
+async fn gateways_hang_up_together() {
+    let stub = Stub::start(Manners::Good).await;
+    let outcome = run_quietly(Settings {
+        requests_max: None,
+        seconds: 2,
+        reconnect_every_s: 1,
+        batch: BatchSize::Fixed(1),
+        points_per_s: Some(200.0),
+        ..settings(&stub)
+    })
+    .await;
+    assert!(outcome.report.is_sound(), "{:#?}", outcome.report);
+    let connections = stub.seen().connections;
+    assert!((8..=12).contains(&connections), "{connections} connections of 4 gateways");
 }

@@ -26,6 +26,10 @@ pub enum Manners {
 pub struct Seen {
     pub stored: BTreeSet<Key>,
     pub resent_with_other_bytes: u64,
+    pub connections: u64,
+    /// Points whose time was before that of the device's point before them.
+    pub out_of_order: u64,
+    latest: BTreeMap<String, jiff::Timestamp>,
     bytes_of: BTreeMap<Key, u64>,
     requests: u64,
 }
@@ -46,6 +50,7 @@ impl Stub {
         let shared = Arc::clone(&seen);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                shared.lock().unwrap_or_else(PoisonError::into_inner).connections += 1;
                 tokio::spawn(serve(stream, manners, Arc::clone(&shared)));
             }
         });
@@ -136,6 +141,9 @@ impl Seen {
                 })
                 .expect("a time");
             self.compare_bytes(&key, point);
+            let latest = self.latest.entry(key.0.clone()).or_insert(key.1);
+            self.out_of_order += u64::from(key.1 < *latest);
+            *latest = key.1;
             if undecided && index % 3 == 0 {
                 return json!({"status": "FAILED", "message": "not confirmed; resend unchanged"});
             }

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
-use wattline_fleet::fleet::import_line;
+use wattline_fleet::fleet::{Order, import_line};
 use wattline_fleet::run::{BatchSize, Outcome, Settings, run};
 use wattline_fleet::target::Target;
 
@@ -60,6 +60,8 @@ pub fn start_fleet(gateway: SocketAddr, token: &str, seconds: u32, points_per_s:
         slow_answers_ms: 0,
         now_s: (now_ms() / 1_000) as u32,
         hours_back: 24,
+        order: Order::InTurn,
+        reconnect_every_s: 0,
         keep_entries: true,
     };
     thread::spawn(move || {
