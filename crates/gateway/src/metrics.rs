@@ -34,7 +34,13 @@ pub fn describe_metrics() {
         Unit::Bytes,
         "Bytes of bodies under way, decompressed ones included."
     );
+    describe_gauge!(
+        "wattline_gateway_in_flight_bytes_max",
+        Unit::Bytes,
+        "The bound of the bytes of bodies under way: above it requests are answered 503."
+    );
     describe_gauge!("wattline_gateway_connections", "Open connections.");
+    describe_gauge!("wattline_gateway_connections_max", "The bound of open connections.");
     describe_counter!(
         "wattline_gateway_tls_handshakes_total",
         "TLS handshakes by outcome: ok, failed, closed, timed_out."
@@ -77,12 +83,26 @@ pub(crate) fn tls_certificate_expires(at_s: i64) {
     gauge!("wattline_gateway_tls_certificate_expiry_timestamp_seconds").set(at_s as f64);
 }
 
-pub(crate) fn request_began() {
-    gauge!("wattline_gateway_in_flight_requests").increment(1.0);
+pub(crate) fn bounds(in_flight_bytes_max: usize, connections_max: usize) {
+    gauge!("wattline_gateway_in_flight_bytes_max").set(in_flight_bytes_max as f64);
+    gauge!("wattline_gateway_connections_max").set(connections_max as f64);
 }
 
-pub(crate) fn request_ended(endpoint: &'static str, status: StatusCode, took: Duration) {
-    gauge!("wattline_gateway_in_flight_requests").decrement(1.0);
+/// A request that is under way for as long as this lives: one whose client goes away is dropped unanswered.
+pub(crate) struct UnderWay;
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        gauge!("wattline_gateway_in_flight_requests").decrement(1.0);
+    }
+}
+
+pub(crate) fn request_began() -> UnderWay {
+    gauge!("wattline_gateway_in_flight_requests").increment(1.0);
+    UnderWay
+}
+
+pub(crate) fn request_answered(endpoint: &'static str, status: StatusCode, took: Duration) {
     counter!("wattline_gateway_requests_total", "endpoint" => endpoint, "status" => status_label(status))
         .increment(1);
     histogram!("wattline_gateway_request_seconds", "endpoint" => endpoint).record(took.as_secs_f64());

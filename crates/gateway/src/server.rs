@@ -201,6 +201,7 @@ impl Gateway {
     /// Ends when the producer cannot go on; samples gauges meanwhile.
     async fn watch(&self) {
         const EVERY: Duration = Duration::from_secs(1);
+        metrics::bounds(self.settings.in_flight_bytes_max, self.settings.connections_max);
         loop {
             tokio::time::sleep(EVERY).await;
             let size = self.snapshot.size();
@@ -268,26 +269,25 @@ impl Gateway {
         if let Err(cause) = outcome {
             debug!(%cause, "connection");
         }
-        metrics::connection_closed();
     }
 
     /// The answer to a request that hyper could not parse, as bytes.
     fn refuse_unparsed(&self, status: StatusCode, date: &str) -> Bytes {
-        metrics::request_began();
+        let _under_way = metrics::request_began();
         let problem = match status {
             StatusCode::BAD_REQUEST => Problem::MalformedRequest,
             _ => Problem::HeadersTooLarge,
         };
         let request_id = RequestId::new(None, &self.request_ids);
         let response = answer::finish(problem.response(&request_id), &request_id);
-        metrics::request_ended("none", response.status(), Duration::ZERO);
+        metrics::request_answered("none", response.status(), Duration::ZERO);
         answer::bytes(response, date)
     }
 
     /// One request, from its headers to its answer.
     async fn serve(&self, request: Request<Incoming>) -> (Response<Body>, Rest) {
         let began = Instant::now();
-        metrics::request_began();
+        let _under_way = metrics::request_began();
         let (parts, incoming) = request.into_parts();
         let request_id = RequestId::new(parts.headers.get(request_id::HEADER), &self.request_ids);
         let route = policy::route(parts.method.as_str(), parts.uri.path());
@@ -303,7 +303,7 @@ impl Gateway {
             problem.response(&request_id).map(Body::Left)
         });
         let endpoint = route.as_ref().map_or("none", |matched| matched.endpoint.name);
-        metrics::request_ended(endpoint, response.status(), began.elapsed());
+        metrics::request_answered(endpoint, response.status(), began.elapsed());
         (answer::finish(response, &request_id), rest)
     }
 
