@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use metrics::{counter, gauge};
+use metrics::counter;
 use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
@@ -352,8 +352,7 @@ impl Context {
 
 impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
-        let up = statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP");
-        gauge!("wattline_kafka_broker_up", "role" => "consumer").set(f64::from(u8::from(up)));
+        crate::metrics::brokers_seen("consumer", &statistics);
         for topic in statistics.topics.values() {
             for partition in
                 topic.partitions.values().filter(|partition| partition.desired && partition.hi_offset >= 0)

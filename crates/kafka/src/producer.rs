@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use metrics::{counter, gauge};
+use metrics::counter;
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
@@ -12,7 +12,7 @@ use rdkafka::statistics::Statistics;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-use crate::Connection;
+use crate::{Connection, metrics as seen};
 
 #[derive(Clone, Debug)]
 pub struct ProducerSettings {
@@ -65,6 +65,7 @@ impl Producer {
         // until something is appended, which nobody does while health is down.
         config.set("enable.sparse.connections", "false");
         config.set("statistics.interval.ms", "1000");
+        seen::queue_bytes_max(settings.queue_bytes_max);
         let health = Arc::new(Health::new());
         let context = Context { health: Arc::clone(&health) };
         let inner = config.create_with_context(context)?;
@@ -160,10 +161,9 @@ struct Context {
 
 impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
-        let up = statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP");
+        let up = seen::brokers_seen("producer", &statistics);
         self.health.broker_up.store(up, Ordering::Relaxed);
-        gauge!("wattline_kafka_producer_queue_bytes").set(statistics.msg_size as f64);
-        gauge!("wattline_kafka_broker_up", "role" => "producer").set(f64::from(u8::from(up)));
+        seen::producer_seen(&statistics, self.health.stalled_for());
     }
 
     fn error(&self, cause: KafkaError, reason: &str) {
