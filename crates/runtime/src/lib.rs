@@ -5,9 +5,10 @@
 mod config;
 mod logs;
 mod ops;
+mod process;
 mod shutdown;
 
 pub use config::load;
 pub use logs::{LogFormat, init_logs};
-pub use ops::{Readiness, install_metrics, serve_ops};
+pub use ops::{Metrics, Readiness, install_metrics, serve_ops};
 pub use shutdown::Shutdown;

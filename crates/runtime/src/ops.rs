@@ -14,6 +14,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::process::Process;
+
 /// Says whether the role is ready, and why not.
 pub trait Readiness: Send + Sync + 'static {
     fn ready(&self) -> Result<(), String>;
@@ -23,21 +25,35 @@ pub trait Readiness: Send + Sync + 'static {
 const SECONDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
+/// What `/metrics` shows.
+#[derive(Clone)]
+pub struct Metrics {
+    recorded: PrometheusHandle,
+    process: Process,
+}
+
+impl Metrics {
+    fn render(&self, is_ready: bool) -> String {
+        self.process.sample(is_ready);
+        self.recorded.render()
+    }
+}
+
 /// Installs the recorder that the macros of the crate `metrics` write to. Once a process.
-pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
+pub fn install_metrics() -> anyhow::Result<Metrics> {
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)
         .context("histogram buckets")?
         .build_recorder();
-    let handle = recorder.handle();
+    let recorded = recorder.handle();
     metrics::set_global_recorder(recorder).context("a recorder is there already")?;
-    Ok(handle)
+    Ok(Metrics { recorded, process: Process::describe() })
 }
 
 /// Serves `/metrics`, `/livez` and `/readyz` until it is dropped. Returns the address it listens on.
 pub async fn serve_ops(
     listen: SocketAddr,
-    metrics: PrometheusHandle,
+    metrics: Metrics,
     readiness: Arc<dyn Readiness>,
 ) -> anyhow::Result<SocketAddr> {
     const CONNECTIONS_MAX: usize = 64;
@@ -48,7 +64,7 @@ pub async fn serve_ops(
     let listener =
         TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (ops_listen)"))?;
     let address = listener.local_addr()?;
-    let upkeep = metrics.clone();
+    let upkeep = metrics.recorded.clone();
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(UPKEEP).await;
@@ -84,14 +100,14 @@ pub async fn serve_ops(
 
 fn answer<B>(
     request: &Request<B>,
-    metrics: &PrometheusHandle,
+    metrics: &Metrics,
     readiness: &dyn Readiness,
 ) -> Response<Full<Bytes>> {
     if request.method() != Method::GET {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".into());
     }
     match request.uri().path() {
-        "/metrics" => text(StatusCode::OK, metrics.render()),
+        "/metrics" => text(StatusCode::OK, metrics.render(readiness.ready().is_ok())),
         "/livez" => text(StatusCode::OK, "alive\n".into()),
         "/readyz" => match readiness.ready() {
             Ok(()) => text(StatusCode::OK, "ready\n".into()),
