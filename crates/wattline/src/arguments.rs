@@ -30,6 +30,9 @@ pub enum Command {
         /// Demand everything up to the end of each partition, not only what the workers say they stored.
         #[arg(long)]
         complete: bool,
+        /// Write the outcome into this file too, for the textfile collector of Prometheus' node exporter.
+        #[arg(long, value_name = "FILE")]
+        prometheus: Option<PathBuf>,
     },
     /// What was answered OK and could not be stored: look at it, append it to its topic again.
     Rejected {

@@ -1,5 +1,7 @@
 use std::io::{Write as _, stdout};
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use wattline_audit::Settings;
 use wattline_clickhouse_sink::ClickHouse;
@@ -7,8 +9,16 @@ use wattline_parquet_sink::Folder;
 
 use crate::config::Config;
 
+mod textfile;
+
 /// Prints what the audit found, and says by the exit code whether all is exact.
-pub async fn run(config: Config, as_json: bool, complete: bool) -> anyhow::Result<ExitCode> {
+pub async fn run(
+    config: Config,
+    as_json: bool,
+    complete: bool,
+    prometheus: Option<&Path>,
+) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
     let settings = Settings {
         kafka: config.kafka.connection()?,
         group: config.worker.group.clone(),
@@ -18,6 +28,9 @@ pub async fn run(config: Config, as_json: bool, complete: bool) -> anyhow::Resul
     };
     let clickhouse = ClickHouse::new(config.clickhouse.settings()?);
     let report = wattline_audit::audit(&settings, &clickhouse, &Folder::new(&config.parquet.dir)).await?;
+    if let Some(file) = prometheus {
+        textfile::write(file, &report, jiff::Timestamp::now(), began.elapsed())?;
+    }
     if as_json {
         writeln!(stdout(), "{}", serde_json::to_string(&report)?)?;
     } else {

@@ -59,7 +59,9 @@ async fn command(command: Command, config: Config) -> anyhow::Result<ExitCode> {
         Command::Gateway => gateway::run(config).await?,
         Command::Worker => worker::run(config).await?,
         Command::Migrate => migrate::run(config).await?,
-        Command::Audit { json, complete } => return audit::run(config, json, complete).await,
+        Command::Audit { json, complete, prometheus } => {
+            return audit::run(config, json, complete, prometheus.as_deref()).await;
+        }
         Command::Rejected { command } => rejected::run(config, command).await?,
         Command::Rebuild { from, yes } => return rebuild::run(config, from, yes).await,
         Command::Client { command } => manage::run(config, Manage::Client(command)).await?,
