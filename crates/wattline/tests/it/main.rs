@@ -6,6 +6,7 @@
 
 mod commands;
 mod counters;
+mod dashboards;
 mod forwarding;
 mod http;
 mod keep_out;
@@ -14,9 +15,11 @@ mod load;
 mod malformed;
 mod management;
 mod matrix;
+mod openapi;
 mod points;
 mod portal;
 mod process;
+mod prometheus;
 mod proxy;
 mod rebuild;
 mod refusals;
