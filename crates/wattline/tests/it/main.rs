@@ -6,7 +6,6 @@
 
 mod commands;
 mod counters;
-mod dashboards;
 mod forwarding;
 mod http;
 mod keep_out;
@@ -19,7 +18,6 @@ mod openapi;
 mod points;
 mod portal;
 mod process;
-mod prometheus;
 mod proxy;
 mod rebuild;
 mod refusals;
