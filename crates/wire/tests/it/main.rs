@@ -1,6 +1,7 @@
 //! The two formats of the edge, held to their contracts: what a request may say, answer by answer, and the
 //! bytes of the record that others read.
 
+mod allocations;
 mod documented;
 mod documents;
 mod malformed;
