@@ -28,5 +28,5 @@ pub use metrics::describe_metrics;
 pub use refusals::{Refusal, refusals};
 pub use server::Gateway;
 pub use settings::Settings;
-pub use tls::{Tls, TlsFiles};
 pub use sites::SITES_PAGE;
+pub use tls::{Tls, TlsFiles};

@@ -98,11 +98,7 @@ pub async fn serve_ops(
     Ok(address)
 }
 
-fn answer<B>(
-    request: &Request<B>,
-    metrics: &Metrics,
-    readiness: &dyn Readiness,
-) -> Response<Full<Bytes>> {
+fn answer<B>(request: &Request<B>, metrics: &Metrics, readiness: &dyn Readiness) -> Response<Full<Bytes>> {
     if request.method() != Method::GET {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".into());
     }
