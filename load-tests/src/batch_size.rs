@@ -2,13 +2,13 @@
 
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::mix::Dice;
 use crate::run::BATCH_POINTS_MAX;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "BatchSizeText")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "BatchSizeText", into = "BatchSizeText")]
 pub enum BatchSize {
     /// From 1 to 1,000, three quarters of the requests between 50 and 200.
     Mixed,
@@ -16,11 +16,20 @@ pub enum BatchSize {
 }
 
 /// As it is written: a number, or a word.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum BatchSizeText {
     Points(u32),
     Word(String),
+}
+
+impl From<BatchSize> for BatchSizeText {
+    fn from(size: BatchSize) -> Self {
+        match size {
+            BatchSize::Mixed => Self::Word("mixed".to_owned()),
+            BatchSize::Fixed(points) => Self::Points(points),
+        }
+    }
 }
 
 impl TryFrom<BatchSizeText> for BatchSize {

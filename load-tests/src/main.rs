@@ -30,12 +30,17 @@ enum Command {
     Devices(DevicesArgs),
     /// Post telemetry, keep the ledger, and report.
     Run(Box<RunArgs>),
+    /// Read a scenario and print all that it says, defaults included, as JSON.
+    Scenario { file: PathBuf },
     /// Send bodies that were made before, and measure what they cost the processes that answer.
     Replay(ReplayArgs),
 }
 
 #[derive(Args)]
 struct DevicesArgs {
+    /// A scenario that says how many there are, and their seed.
+    #[arg(long, conflicts_with_all = ["count", "seed"])]
+    scenario: Option<PathBuf>,
     #[arg(long, default_value_t = 2_000)]
     count: u32,
     #[arg(long, default_value_t = 7)]
@@ -119,10 +124,7 @@ struct RunArgs {
 impl RunArgs {
     fn scenario(&self) -> anyhow::Result<Scenario> {
         let mut scenario = match &self.scenario {
-            Some(path) => {
-                let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-                Scenario::parse(&text).with_context(|| format!("in {}", path.display()))?
-            }
+            Some(path) => read_scenario(path)?,
             None => Scenario::default(),
         };
         fn put<T: Copy>(given: Option<T>, place: &mut T) {
@@ -150,6 +152,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Devices(args) => print_devices(&args),
         Command::Run(args) => run_fleet(&args),
+        Command::Scenario { file } => print_scenario(&file),
         Command::Replay(args) => replay_plan(&args),
     };
     done.unwrap_or_else(|error| {
@@ -158,10 +161,22 @@ fn main() -> ExitCode {
     })
 }
 
+fn print_scenario(file: &Path) -> anyhow::Result<ExitCode> {
+    writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&read_scenario(file)?)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn print_devices(args: &DevicesArgs) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
-    for index in 0..args.count {
-        writeln!(out, "{}", import_line(args.seed, index, &args.client)?)?;
+    let (count, seed) = match &args.scenario {
+        Some(path) => {
+            let scenario = read_scenario(path)?;
+            (scenario.devices, scenario.seed)
+        }
+        None => (args.count, args.seed),
+    };
+    for index in 0..count {
+        writeln!(out, "{}", import_line(seed, index, &args.client)?)?;
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
@@ -216,6 +231,11 @@ fn replay_plan(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         writeln!(io::stdout(), "{}", serde_json::to_string(&round)?)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn read_scenario(path: &Path) -> anyhow::Result<Scenario> {
+    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    Scenario::parse(&text).with_context(|| format!("in {}", path.display()))
 }
 
 fn runtime(threads: usize) -> io::Result<tokio::runtime::Runtime> {

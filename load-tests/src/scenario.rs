@@ -1,6 +1,6 @@
 //! A load that is written down: how a fleet posts, in a file.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::fleet::Order;
@@ -11,7 +11,7 @@ pub const SECONDS_MAX: u32 = 3_600;
 pub const REQUESTS_MAX: u64 = 50_000_000;
 
 /// The keys of a scenario's file, and the fleet that posts where there is none.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scenario {
     /// What it is for, in a sentence.

@@ -1,4 +1,4 @@
-//! The development commands: `demo`, `test`, `fault`, `chaos`, `ci`, `up`, `down`.
+//! The development commands: `demo`, `test`, `fault`, `chaos`, `bench`, `load`, `ci`, `up`, `down`.
 //!
 //! It owns the services of this machine (a Kafka broker, a ClickHouse engine), their cache and data
 //! under `target/local/`, and the life of every process it starts. It must not know the code of
@@ -10,11 +10,13 @@
     reason = "these commands talk to a person at a terminal"
 )]
 
+mod bench;
 mod cargo;
 mod chaos;
 mod demo;
 mod fault;
 mod http;
+mod load;
 mod paths;
 mod prerequisites;
 mod process;
@@ -47,6 +49,10 @@ enum Command {
     Fault(fault::Options),
     /// Cause random faults on the real services, under load, and count every point.
     Chaos(chaos::Options),
+    /// Measure CPU, memory and freshness on the real services, against limits.
+    Bench(bench::Options),
+    /// Put a scenario of the fleet on the real services, and draw what it did to them.
+    Load(load::Options),
     /// What CI runs: format, lints, licences where cargo-deny is installed, the tests, and a minute of chaos.
     Ci,
     /// Start Kafka and ClickHouse alone, for work by hand.
@@ -64,6 +70,8 @@ fn main() -> ExitCode {
         Command::Test(options) => test::test(&options),
         Command::Fault(options) => fault::run(&options),
         Command::Chaos(options) => chaos::run(&options),
+        Command::Bench(options) => bench::run(&options),
+        Command::Load(options) => load::run(&options),
         Command::Ci => test::ci(),
         Command::Up => up::up(),
         Command::Down => up::down(),

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::services::{self, Data};
 use crate::stack::{self, Stack};
-use crate::{chaos, demo, fault, paths, python, test};
+use crate::{bench, chaos, demo, fault, load, paths, python, test};
 
 pub fn up() -> anyhow::Result<ExitCode> {
     let mut stack = Stack::open(folder()?)?;
@@ -53,7 +53,10 @@ pub fn up() -> anyhow::Result<ExitCode> {
 }
 
 pub fn down() -> anyhow::Result<ExitCode> {
-    for folder in [demo::folder()?, test::folder()?, fault::folder()?, chaos::folder()?, folder()?] {
+    let folders =
+        [demo::folder, test::folder, fault::folder, chaos::folder, bench::folder, load::folder, self::folder];
+    for folder in folders {
+        let folder = folder()?;
         if !stack::stop_left_behind(&folder)? {
             println!("A running command owns {}: end it with Ctrl-C", folder.display());
         }

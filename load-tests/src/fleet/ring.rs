@@ -1,12 +1,12 @@
 //! The devices of one gateway and kind, and whose turn it is.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Batch, Device, Flaw, Interval, Kind};
 use crate::mix::Dice;
 
 /// In which order a fleet's points are sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
     /// Devices report in turn, so that they stay within one interval of each other.

@@ -1,6 +1,7 @@
 //! A whole run against a stub gateway that misbehaves in the ways a real one may.
 
 mod proxy;
+mod replay;
 mod stub;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -32,7 +32,20 @@ pub struct Site {
 impl Site {
     /// Writes the configuration of a new, empty installation; `more` are further sections of it.
     pub fn new(stack: &Stack, services: &Services, binaries: &Path, more: &str) -> anyhow::Result<Site> {
-        let folder = stack.fresh_folder("wattline")?;
+        Self::in_folder(stack.fresh_folder("wattline")?, services, binaries, more)
+    }
+
+    /// One of several, each of which is to be given topics and a database of its own.
+    pub fn beside_others(
+        stack: &Stack,
+        services: &Services,
+        binaries: &Path,
+        name: &str,
+    ) -> anyhow::Result<Site> {
+        Self::in_folder(stack.fresh_folder(&format!("wattline-{name}"))?, services, binaries, "")
+    }
+
+    fn in_folder(folder: PathBuf, services: &Services, binaries: &Path, more: &str) -> anyhow::Result<Site> {
         let [gateway, gateway_operations, worker_operations] = free_ports()?;
         let configuration = format!(
             r#"[kafka]

@@ -153,7 +153,7 @@ fn hold(lab: &Lab, connections: usize) -> anyhow::Result<Vec<TcpStream>> {
     Ok(held)
 }
 
-fn raise_file_limit() -> anyhow::Result<u64> {
+pub fn raise_file_limit() -> anyhow::Result<u64> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
         .context("raising the file limit")?;

@@ -28,6 +28,7 @@ use clap::Args;
 
 pub use self::catalog::STEPS;
 use self::catalog::{Fault, catalog};
+pub use self::clients::raise_file_limit;
 use self::dice::Dice;
 use self::lab::Lab;
 use self::load::{Load, Plan, Told};

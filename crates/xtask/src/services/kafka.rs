@@ -57,6 +57,16 @@ impl Jars {
         Ok(Jars(folder))
     }
 
+    /// The sum of the values of all records in segments of a log, decompressed, by Kafka's own tool.
+    pub fn value_bytes(&self, segments: &[PathBuf]) -> anyhow::Result<u64> {
+        let files: Vec<String> = segments.iter().map(|path| path.display().to_string()).collect();
+        let mut dump = self.java();
+        dump.args(["kafka.tools.DumpLogSegments", "--deep-iteration", "--files", &files.join(",")]);
+        let text = process::output(&mut dump)?;
+        let sizes = text.lines().filter_map(|line| line.split_once(" valueSize: ")?.1.split(' ').next());
+        sizes.map(|size| size.parse::<u64>().with_context(|| format!("a record of {size} bytes"))).sum()
+    }
+
     /// Java with a small heap and the jars, up to the name of the main class.
     fn java(&self) -> Command {
         let mut java = Command::new("java");

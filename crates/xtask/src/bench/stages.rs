@@ -1,0 +1,71 @@
+//! What criterion measured of the worker's stages, where somebody ran the benches before.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use super::row::Row;
+use crate::paths;
+
+/// The group of the benches, each of which is a stage.
+const GROUP: &str = "worker";
+
+#[derive(Deserialize)]
+struct Estimates {
+    median: Estimate,
+}
+
+#[derive(Deserialize)]
+struct Estimate {
+    point_estimate: f64,
+}
+
+#[derive(Deserialize)]
+struct Benchmark {
+    throughput: Option<Throughput>,
+}
+
+#[derive(Deserialize)]
+struct Throughput {
+    #[serde(rename = "Elements")]
+    elements: Option<f64>,
+}
+
+/// The stages' time a point, all together; the worker's row is held against it.
+pub fn sum(times_max: f64, worker: &mut Row) -> anyhow::Result<Row> {
+    const NAME: &str = "worker_stages_per_point";
+    let folder = paths::target()?.join("criterion").join(GROUP);
+    let mut ns = Vec::new();
+    collect(&folder, &mut ns)?;
+    if ns.is_empty() {
+        let why = format!("no estimates of a group {GROUP:?} in target/criterion");
+        return Ok(Row::not_measured(NAME, "µs", &why));
+    }
+    let row = Row::new(NAME, ns.iter().sum::<f64>() / 1_000.0, "µs").note(format!("{} benches", ns.len()));
+    *worker = worker.clone().at_most_times(times_max, &row);
+    Ok(row)
+}
+
+/// Nanoseconds a point of every bench in a folder.
+fn collect(folder: &Path, ns: &mut Vec<f64>) -> anyhow::Result<()> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name == "new") {
+            ns.extend(per_point(&path).with_context(|| format!("reading {}", path.display()))?);
+        } else if path.is_dir() {
+            collect(&path, ns)?;
+        }
+    }
+    Ok(())
+}
+
+fn per_point(bench: &Path) -> anyhow::Result<Option<f64>> {
+    let read = |name: &str| fs::read_to_string(bench.join(name));
+    let estimates: Estimates = serde_json::from_str(&read("estimates.json")?)?;
+    let benchmark: Benchmark = serde_json::from_str(&read("benchmark.json")?)?;
+    let points = benchmark.throughput.and_then(|throughput| throughput.elements);
+    Ok(points.map(|points| estimates.median.point_estimate / points))
+}
