@@ -52,6 +52,17 @@ const CHROMIUM: &[Tool] = &[
     Tool { name: "ChromeDriver", packages: &["chromium-driver"], is_there: || version_of("chromedriver") },
 ];
 
+/// For the rules, the dashboards, and the units of systemd.
+const MONITORING: &[Tool] = &[
+    Tool { name: "Prometheus", packages: &["prometheus"], is_there: || version_of("promtool") },
+    Tool {
+        name: "Prometheus' node exporter",
+        packages: &["prometheus-node-exporter"],
+        is_there: || version_of("prometheus-node-exporter"),
+    },
+    Tool { name: "systemd-analyze", packages: &["systemd"], is_there: || version_of("systemd-analyze") },
+];
+
 pub fn for_build() -> anyhow::Result<()> {
     ensure(BUILD)
 }
@@ -75,6 +86,10 @@ pub fn for_postgres() -> anyhow::Result<()> {
 
 pub fn for_chromium() -> anyhow::Result<()> {
     ensure(CHROMIUM)
+}
+
+pub fn for_monitoring() -> anyhow::Result<()> {
+    ensure(MONITORING)
 }
 
 fn ensure(tools: &[Tool]) -> anyhow::Result<()> {

@@ -32,6 +32,14 @@ pub const OPENAPI: Packages = Packages {
     python_minor_min: 11,
 };
 
+/// What holds the files of `deploy/` to the programs that read them.
+pub const MANIFESTS: Packages = Packages {
+    name: "manifests",
+    what: "the schemas of Kubernetes and a linter from PyPI (about 25 MB, once)",
+    requirements: "deploy/local/manifests/requirements.txt",
+    python_minor_min: 11,
+};
+
 impl Packages {
     /// Installs them, unless the cache has them, and returns the folder of the environment's programs.
     pub fn install(&self) -> anyhow::Result<PathBuf> {

@@ -24,6 +24,7 @@ pub fn folder() -> anyhow::Result<PathBuf> {
 /// Runs the tests beside real services; the exit code is theirs.
 pub fn test(options: &Options) -> anyhow::Result<ExitCode> {
     prerequisites::for_build()?;
+    prerequisites::for_monitoring()?;
     // Built first: the services then wait for nothing, and a compile error comes before them.
     let selection = match &options.cargo_arguments[..] {
         [] => &["--workspace".to_owned(), "--no-fail-fast".to_owned()][..],
@@ -37,6 +38,7 @@ pub fn test(options: &Options) -> anyhow::Result<ExitCode> {
     let broker = services::prepare_kafka()?;
     let services = services::start(&mut stack, &broker, Data::Fresh)?;
     let openapi_tools = python::OPENAPI.install()?;
+    let manifest_tools = python::MANIFESTS.install()?;
     let mut command = cargo();
     match prerequisites::for_postgres() {
         Ok(()) => {
@@ -56,6 +58,7 @@ pub fn test(options: &Options) -> anyhow::Result<ExitCode> {
         .env("WATTLINE_TEST_KAFKA", &services.kafka)
         .env("WATTLINE_TEST_CLICKHOUSE", &services.clickhouse)
         .env("WATTLINE_TEST_OPENAPI_TOOLS", &openapi_tools)
+        .env("WATTLINE_TEST_MANIFEST_TOOLS", &manifest_tools)
         .status()?;
     stack.check()?;
     stack.stop()?;

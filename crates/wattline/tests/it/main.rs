@@ -6,6 +6,7 @@
 
 mod commands;
 mod counters;
+mod dashboards;
 mod forwarding;
 mod http;
 mod keep_out;
@@ -18,6 +19,7 @@ mod openapi;
 mod points;
 mod portal;
 mod process;
+mod prometheus;
 mod proxy;
 mod rebuild;
 mod refusals;

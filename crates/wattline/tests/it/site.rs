@@ -296,6 +296,10 @@ pub struct Worker {
 pub struct Ops(SocketAddr);
 
 impl Ops {
+    pub fn address(&self) -> SocketAddr {
+        self.0
+    }
+
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
         let answer = http::try_exchange(self.0, &Request::new("GET", path)).ok()?;
         Some((answer.status, answer.text()))
