@@ -65,8 +65,8 @@ fn tiles(run: &Run<'_>) -> String {
         tile("", short(fleet.points_ok as f64), "points answered OK"),
         tile("", short(per_s), "points OK a second"),
         tile(failed_class, short(fleet.points_failed as f64), "points answered FAILED"),
-        tile("", format!("{} ms", short(fleet.latency_ms.p99)), "p99 of a request"),
-        tile("", format!("{} s", short(run.drained_s)), "from the last post to all stored"),
+        tile("", time(fleet.latency_ms.p99), "p99 of a request"),
+        tile("", time(run.drained_s * 1_000.0), "from the last post to all stored"),
         exact,
         "</div>\n".to_owned(),
     ]
@@ -74,6 +74,9 @@ fn tiles(run: &Run<'_>) -> String {
 }
 
 fn plots(run: &Run<'_>) -> Vec<(Plot, &'static str)> {
+    let ends =
+        [run.seconds.last().map(|second| second.elapsed_s), run.samples.last().map(|last| last.elapsed_s)];
+    let seconds = ends.into_iter().flatten().fold(1.0, f64::max);
     let of_fleet = |name: &'static str, value: fn(&Second) -> f64| Series {
         name,
         points: run.seconds.iter().map(|second| (second.elapsed_s, value(second))).collect(),
@@ -92,6 +95,7 @@ fn plots(run: &Run<'_>) -> Vec<(Plot, &'static str)> {
                 title: "Throughput",
                 unit: "points a second",
                 scale: Scale::Linear,
+                seconds,
                 series: vec![of_fleet("answered", |second| second.settled_per_s)],
             },
             "points that the fleet has a final answer for",
@@ -101,6 +105,7 @@ fn plots(run: &Run<'_>) -> Vec<(Plot, &'static str)> {
                 title: "Latency of requests",
                 unit: "ms",
                 scale: Scale::Log,
+                seconds,
                 series: vec![
                     of_fleet("p50", |second| second.p50_ms),
                     of_fleet("p99", |second| second.p99_ms),
@@ -111,7 +116,7 @@ fn plots(run: &Run<'_>) -> Vec<(Plot, &'static str)> {
             "of the answers in each second, by the clock of the client",
         ),
         (
-            Plot { title: "CPU", unit: "cores", scale: Scale::Linear, series: cores.collect() },
+            Plot { title: "CPU", unit: "cores", scale: Scale::Linear, seconds, series: cores.collect() },
             "user and system time of each process",
         ),
         (
@@ -119,6 +124,7 @@ fn plots(run: &Run<'_>) -> Vec<(Plot, &'static str)> {
                 title: "Consumer lag",
                 unit: "records",
                 scale: Scale::Linear,
+                seconds,
                 series: vec![of_samples("lag", &|sample: &Sample| sample.lag_records)],
             },
             "records in Kafka that are not in ClickHouse yet",
@@ -128,6 +134,7 @@ fn plots(run: &Run<'_>) -> Vec<(Plot, &'static str)> {
                 title: "Memory",
                 unit: "MiB",
                 scale: Scale::Linear,
+                seconds,
                 series: vec![
                     of_samples("gateway", &|sample: &Sample| sample.resident_mib[0]),
                     of_samples("worker", &|sample: &Sample| sample.resident_mib[1]),
@@ -159,6 +166,10 @@ fn table(run: &Run<'_>) -> String {
         let _ = writeln!(table, "<tr><td>{}</td><td>{count:.0}</td></tr>", escaped(&what));
     }
     table + "</table>\n"
+}
+
+fn time(ms: f64) -> String {
+    if ms < 1_000.0 { format!("{} ms", short(ms)) } else { format!("{} s", short(ms / 1_000.0)) }
 }
 
 fn escaped(text: &str) -> String {

@@ -30,6 +30,8 @@ pub struct Plot {
     pub title: &'static str,
     pub unit: &'static str,
     pub scale: Scale,
+    /// Where the axis of time ends, so that plots can be read one below the other.
+    pub seconds: f64,
     pub series: Vec<Series>,
 }
 
@@ -42,10 +44,10 @@ struct Axis {
 
 impl Plot {
     pub fn svg(&self) -> String {
-        let seconds = self.largest(|point| point.0).max(1.0);
+        let seconds = self.seconds;
         let axis = match self.scale {
-            Scale::Linear => linear(self.largest(|point| point.1)),
-            Scale::Log => logarithmic(self.smallest(), self.largest(|point| point.1)),
+            Scale::Linear => linear(self.largest()),
+            Scale::Log => logarithmic(self.smallest(), self.largest()),
         };
         let x = |time: f64| LEFT + (WIDTH - LEFT - RIGHT) * time / seconds;
         let y = |value: f64| {
@@ -100,8 +102,8 @@ impl Plot {
         self.series.iter().flat_map(|series| self.shown(series))
     }
 
-    fn largest(&self, of: impl Fn((f64, f64)) -> f64) -> f64 {
-        self.all().map(of).fold(0.0, f64::max)
+    fn largest(&self) -> f64 {
+        self.all().map(|(_, value)| value).fold(0.0, f64::max)
     }
 
     fn smallest(&self) -> f64 {
@@ -213,7 +215,13 @@ mod tests {
     fn every_value_lies_inside_the_plot() {
         for scale in [Scale::Linear, Scale::Log] {
             let points = vec![(1.0, 3.0), (2.0, 0.0), (3.0, 4_000.0)];
-            let plot = Plot { title: "a", unit: "b", scale, series: vec![Series { name: "c", points }] };
+            let plot = Plot {
+                title: "a",
+                unit: "b",
+                scale,
+                seconds: 4.0,
+                series: vec![Series { name: "c", points }],
+            };
             let svg = plot.svg();
             let line = svg.lines().find(|line| line.starts_with("<polyline")).expect("a line");
             let points =
