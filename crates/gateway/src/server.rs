@@ -129,11 +129,13 @@ impl Gateway {
     ) -> anyhow::Result<()> {
         let places = Arc::new(Semaphore::new(self.settings.connections_max));
         let (drain, draining) = watch::channel(());
-        tokio::pin!(stop);
+        // Begun once: connections that come faster than it looks must not begin it anew.
+        let failed = self.watch();
+        tokio::pin!(stop, failed);
         let outcome = loop {
             tokio::select! {
                 () = &mut stop => break Ok(()),
-                () = self.watch() => break Err(anyhow::anyhow!(
+                () = &mut failed => break Err(anyhow::anyhow!(
                     "the Kafka producer cannot go on; this process ends so that a new one takes over"
                 )),
                 accepted = accept(&listener, &places) => {

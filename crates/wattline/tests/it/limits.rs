@@ -264,3 +264,15 @@ fn connections_over_the_bound_wait_for_their_turn() {
     held.pop();
     assert_eq!(third.answer().status, 200);
 }
+
+#[test]
+fn a_gateway_watches_itself_however_often_connections_come() {
+    let site = Site::new("watching");
+    let gateway = site.gateway(&[]);
+    site.import("demo", &["a"]);
+    // Every 20 ms, and a look each second: what the look finds is seen all the same.
+    until("the new device in the gauge", SOON, || {
+        drop(Connection::open(gateway.address));
+        (gateway.ops.metric("wattline_directory_devices", &[]) == 1.0).then_some(())
+    });
+}
