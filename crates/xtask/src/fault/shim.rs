@@ -101,7 +101,9 @@ pub struct Disk(Shim);
 impl Disk {
     /// For the processes that are started from now on.
     pub fn load(lab: &mut Lab, role: Role, folder: &Path) -> anyhow::Result<Disk> {
-        let folder = fs::canonicalize(folder).with_context(|| format!("finding {}", folder.display()))?;
+        // It may be too early for a file, and so for its folder.
+        let found = fs::create_dir_all(folder).and_then(|()| fs::canonicalize(folder));
+        let folder = found.with_context(|| format!("finding {}", folder.display()))?;
         let folder = ("SHIM_FOLDER", folder.display().to_string());
         Shim::load(lab, role, "disk", DISK, &[folder]).map(Disk)
     }

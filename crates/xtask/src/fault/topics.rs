@@ -27,6 +27,9 @@ fn later(plan: Plan) -> Plan {
 
 pub fn retention_overrun(scene: &mut Scene) -> anyhow::Result<()> {
     let [worker, ..] = WORKERS;
+    // A group that has committed nothing yet would begin with what is left.
+    scene.settle()?;
+    scene.begin_load(later)?;
     scene.lab.kill(worker)?;
     scene.lab.pass(Duration::from_secs(5))?;
     scene.end_load(Some(BATTERY))?;
@@ -37,7 +40,7 @@ pub fn retention_overrun(scene: &mut Scene) -> anyhow::Result<()> {
 
     reset_offsets(&scene.lab, &said)?;
     scene.lab.heal()?;
-    scene.begin_load(later)
+    scene.begin_load(|plan| later(later(plan)))
 }
 
 /// Types the command of a worker's message.
@@ -60,7 +63,8 @@ fn reset_offsets(lab: &Lab, said: &str) -> anyhow::Result<()> {
 
 pub fn topic_recreated(scene: &mut Scene) -> anyhow::Result<()> {
     let [worker, ..] = WORKERS;
-    scene.lab.pass(Duration::from_secs(5))?;
+    scene.settle()?;
+    scene.begin_load(later)?;
     scene.end_load(Some(BATTERY))?;
     scene.lab.kill(worker)?;
     scene.lab.terminate(GATEWAY)?;
@@ -74,7 +78,7 @@ pub fn topic_recreated(scene: &mut Scene) -> anyhow::Result<()> {
 
     rename(&mut scene.lab, &said)?;
     scene.lab.heal()?;
-    scene.begin_load(later)
+    scene.begin_load(|plan| later(later(plan)))
 }
 
 /// Gives the lost topic's successor its name, as a worker's message says.
@@ -87,8 +91,9 @@ fn rename(lab: &mut Lab, said: &str) -> anyhow::Result<()> {
 }
 
 pub fn topic_deleted(scene: &mut Scene) -> anyhow::Result<()> {
-    /// What was appended before the deletion has been answered by then.
-    const ANSWERED: Duration = Duration::from_secs(3);
+    /// A request is answered when its last record is acknowledged or given up, after 10 s; so until then OKs come
+    /// for what was appended before the deletion.
+    const ANSWERED: Duration = Duration::from_secs(14);
     /// The topic is gone, so that there is nothing to gain by sending again.
     const DRAIN: Duration = Duration::from_secs(5);
     let [worker, ..] = WORKERS;

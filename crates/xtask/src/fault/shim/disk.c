@@ -67,14 +67,25 @@ ssize_t writev(int file, const struct iovec *parts, int count) {
     return is_failing(WRITES, file) ? fail() : real_writev(file, parts, count);
 }
 
+/* Whether an earlier sync has lost the file: Parquet begins with PAR1. The descriptor may be for writing only. */
+static int is_lost(int file) {
+    char link[64], first[4] = {1};
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    int reading = open(link, O_RDONLY | O_CLOEXEC);
+    if (reading < 0) abort();
+    ssize_t length = pread(reading, first, sizeof first, 0);
+    close(reading);
+    return length == sizeof first && memcmp(first, "\0\0\0\0", sizeof first) == 0;
+}
+
 /* After a sync that failed the kernel takes the pages for clean: the data is gone, and the next sync succeeds.
  * So it is here: who syncs once more and goes on has a file of zeros. */
 static int sync_or_lose(int file, int (*sync)(int)) {
     struct stat status;
     if (fstat(file, &status) != 0) return sync(file);
-    int what = S_ISDIR(status.st_mode) ? SYNCS_OF_FOLDERS : SYNCS_OF_FILES;
-    if (!is_failing(what, file)) return sync(file);
-    if (what == SYNCS_OF_FILES && (ftruncate(file, 0) != 0 || ftruncate(file, status.st_size) != 0)) abort();
+    if (S_ISDIR(status.st_mode)) return is_failing(SYNCS_OF_FOLDERS, file) ? fail() : sync(file);
+    if (!is_failing(SYNCS_OF_FILES, file) || is_lost(file)) return sync(file);
+    if (ftruncate(file, 0) != 0 || ftruncate(file, status.st_size) != 0) abort();
     return fail();
 }
 
