@@ -74,8 +74,17 @@ pub fn judge(lab: &mut Lab, told: &Told, earlier: &[Earlier]) -> anyhow::Result<
     ledger.add(lab, &told.ledger, None)?;
     loop {
         lab.supervise()?;
-        let mut verdict = ledger.verdict(lab, told)?;
         let is_late = started.elapsed() > STORED_DEADLINE;
+        let mut verdict = match ledger.verdict(lab, told) {
+            Ok(verdict) => verdict,
+            // On a busy machine a question may time out just after everything was healed.
+            Err(cause) if !is_late => {
+                println!("    asked again: {cause:#}");
+                std::thread::sleep(LOOK_EVERY);
+                continue;
+            }
+            Err(cause) => return Err(cause),
+        };
         if verdict.lost == 0 || is_late {
             verdict.audit_exact = lab.site.audit(true)?.exact;
         }
