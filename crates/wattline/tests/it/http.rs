@@ -198,6 +198,16 @@ pub fn exchange(address: SocketAddr, request: &Request) -> Answer {
     connection.try_answer().unwrap_or_else(|error| panic!("no answer: {error}; sending: {sent:?}"))
 }
 
+/// A client of services, to which an error is an answer too.
+pub fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .proxy(None)
+        .http_status_as_error(false)
+        .timeout_global(Some(TIMEOUT))
+        .build()
+        .into()
+}
+
 /// A POST to a service, which has to answer 200.
 #[track_caller]
 pub fn post_text(url: &str, body: &str) -> String {
@@ -210,13 +220,7 @@ pub fn post_text(url: &str, body: &str) -> String {
 #[track_caller]
 pub fn try_post_text(url: &str, body: &str) -> (u16, String) {
     const BYTES_MAX: u64 = 256 << 20;
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .proxy(None)
-        .http_status_as_error(false)
-        .timeout_global(Some(TIMEOUT))
-        .build()
-        .into();
-    let mut response = agent.post(url).send(body).unwrap_or_else(|error| panic!("POST {url}: {error}"));
+    let mut response = agent().post(url).send(body).unwrap_or_else(|error| panic!("POST {url}: {error}"));
     let text = response.body_mut().with_config().limit(BYTES_MAX).read_to_string().expect("text");
     (response.status().as_u16(), text)
 }

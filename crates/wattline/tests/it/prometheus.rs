@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::http;
 use crate::process::{Process, until};
 
 const START_DEADLINE: Duration = Duration::from_secs(30);
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Starts one of the two on a free port, which it tells in its log.
 pub fn start(name: &str, command: Command, folder: &Path) -> (Process, SocketAddr) {
@@ -65,14 +65,8 @@ pub fn prometheus(
 /// An answer of Prometheus' API; an error is an answer too.
 #[track_caller]
 pub fn get(address: SocketAddr, path: &str, parameters: &[(&str, &str)]) -> Value {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .proxy(None)
-        .http_status_as_error(false)
-        .timeout_global(Some(TIMEOUT))
-        .build()
-        .into();
     let url = format!("http://{address}{path}");
-    let request = agent.get(&url).query_pairs(parameters.iter().copied());
+    let request = http::agent().get(&url).query_pairs(parameters.iter().copied());
     let mut response = request.call().unwrap_or_else(|error| panic!("GET {url}: {error}"));
     response.body_mut().read_json().unwrap_or_else(|error| panic!("GET {url}: {error}"))
 }
