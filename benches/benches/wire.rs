@@ -1,8 +1,8 @@
 //! The edge: a request's body to checked points, and points to and from the Kafka record.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use serde::Deserialize;
 use wattline_fleet::fleet::{self, Device};
+use wattline_fleet::yardstick::Telemetry;
 use wattline_model::{Kind, Point};
 use wattline_wire::record::{self, Header};
 use wattline_wire::{Bounds, Decoder, Invalid, PointSink};
@@ -11,37 +11,6 @@ const FROM_S: u32 = 1_790_000_000;
 const BOUNDS: Bounds = Bounds { oldest_ms: 0, newest_ms: i64::MAX };
 const HEADER: Header<'static> =
     Header { client_id: "demo", request_id: "0123456789abcdef", received_at_ms: 0 };
-
-/// The ceiling that is aimed at: the same body into structs that borrow, and no rule checked.
-#[derive(Deserialize)]
-struct Body<'a> {
-    #[serde(borrow)]
-    telemetry: Vec<Raw<'a>>,
-}
-
-#[derive(Deserialize)]
-#[expect(dead_code, reason = "what is read is not used")]
-struct Raw<'a> {
-    start_time: Option<&'a str>,
-    duration_s: Option<f64>,
-    device_id: &'a str,
-    last_is_online: bool,
-    last_mode: Option<&'a str>,
-    battery_last_power_charge_w: Option<f64>,
-    battery_last_power_discharge_w: Option<f64>,
-    battery_total_energy_charge_wh: Option<f64>,
-    battery_total_energy_discharge_wh: Option<f64>,
-    battery_last_stored_energy_wh: Option<f64>,
-    battery_last_capacity_energy_wh: Option<f64>,
-    last_is_grid_online: Option<bool>,
-    home_total_energy_wh: Option<f64>,
-    home_last_power_w: Option<f64>,
-    solar_total_energy_wh: Option<f64>,
-    solar_last_power_w: Option<f64>,
-    battery_last_state_of_charge_percentage: Option<f64>,
-    battery_last_state_of_health_percentage: Option<f64>,
-    battery_last_backup_reserve_percentage: Option<f64>,
-}
 
 #[derive(Default)]
 struct Count {
@@ -116,7 +85,7 @@ fn wire(criterion: &mut Criterion) {
                 // simd-json unescapes in place, so each pass needs the text anew: it is a copy into a warm buffer.
                 bencher.iter(|| {
                     text.copy_from_slice(body);
-                    let parsed: Body<'_> =
+                    let parsed: Telemetry<'_> =
                         simd_json::serde::from_slice_with_buffers(&mut text, &mut buffers).expect("JSON");
                     parsed.telemetry.len()
                 });

@@ -14,42 +14,11 @@ use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
+use wattline_fleet::yardstick::Telemetry;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-#[derive(Deserialize)]
-struct Telemetry<'a> {
-    #[serde(borrow)]
-    telemetry: Vec<Point<'a>>,
-}
-
-#[derive(Deserialize)]
-#[expect(dead_code, reason = "what is read is not used")]
-struct Point<'a> {
-    timestamp: Option<&'a str>,
-    start_time: Option<&'a str>,
-    duration_s: Option<f64>,
-    device_id: &'a str,
-    last_is_online: bool,
-    last_mode: Option<&'a str>,
-    battery_last_power_charge_w: Option<f64>,
-    battery_last_power_discharge_w: Option<f64>,
-    battery_total_energy_charge_wh: Option<f64>,
-    battery_total_energy_discharge_wh: Option<f64>,
-    battery_last_stored_energy_wh: Option<f64>,
-    battery_last_capacity_energy_wh: Option<f64>,
-    last_is_grid_online: Option<bool>,
-    home_total_energy_wh: Option<f64>,
-    home_last_power_w: Option<f64>,
-    solar_total_energy_wh: Option<f64>,
-    solar_last_power_w: Option<f64>,
-    battery_last_state_of_charge_percentage: Option<f64>,
-    battery_last_state_of_health_percentage: Option<f64>,
-    battery_last_backup_reserve_percentage: Option<f64>,
-}
 
 thread_local! {
     static BUFFERS: RefCell<simd_json::Buffers> = RefCell::default();
