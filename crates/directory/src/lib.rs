@@ -46,6 +46,6 @@ pub use portal_tokens::{
 pub use signing_keys::SigningKeyRow;
 pub use site_devices::DEVICES_OF_SITE_MAX;
 pub use sites::SITES_PAGE_MAX;
-pub use snapshot::{AuthError, ClientHandle, Identity, MintSiteError, Refusal, Snapshot, SnapshotSize};
+pub use snapshot::{ClientHandle, Identity, MintSiteError, Refusal, Snapshot, SnapshotSize};
 pub use tokens::TokenRow;
 pub use uses::Uses;

@@ -25,15 +25,6 @@ pub struct ClientHandle {
     pub key_id: KeyId,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AuthError {
-    #[error("malformed token")]
-    Malformed,
-    /// Unknown, revoked, or a wrong secret: nobody is told which.
-    #[error("token refused")]
-    Refused,
-}
-
 /// Who a bearer token belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
@@ -144,12 +135,6 @@ impl Snapshot {
             nudged: Notify::new(),
             stale_max,
         }
-    }
-
-    /// The client that a client token belongs to.
-    pub fn authenticate(&self, token: &str) -> Result<ClientHandle, AuthError> {
-        let token = ClientToken::parse(token).map_err(|_| AuthError::Malformed)?;
-        self.client_of(&token).ok_or(AuthError::Refused)
     }
 
     /// Who a token of either kind belongs to, at this time in seconds since 1970.

@@ -7,6 +7,7 @@ use wattline_auth::{ClientToken, Pepper};
 use wattline_directory::api::Commission;
 use wattline_directory::{Directory, FollowSettings, Follower};
 
+use crate::points::now_ms;
 use crate::site::{PEPPER, Site, failure};
 
 const SEEN_DEADLINE: Duration = Duration::from_secs(20);
@@ -98,7 +99,8 @@ fn a_rotated_token_goes_on_until_its_end() {
             FollowSettings { poll_interval: Duration::from_millis(20), stale_max: Duration::from_secs(60) };
         let follower = Follower::start(open(&site).await, pepper, settings).await.expect("follows");
         let snapshot = follower.snapshot();
-        let opens = |token: &ClientToken| snapshot.authenticate(token.expose()).is_ok();
+        let opens =
+            |token: &ClientToken| snapshot.identify(token.expose(), "wattline", now_ms() / 1_000).is_ok();
         assert!(opens(&old) && opens(&new));
         tokio::time::timeout(SEEN_DEADLINE, async {
             while opens(&old) {
