@@ -132,7 +132,7 @@ impl Upstreams {
         let has_body = !incoming.is_end_stream();
         let body_time = if has_body { settings.body_timeout } else { Duration::ZERO };
         let (body, stop) = RequestBody::new(incoming, settings.body_bytes_max, settings.body_timeout);
-        let request = self.request(base, call, body)?;
+        let request = request(base, call, body)?;
         let sent = self.client.request(request);
         let outcome = match tokio::time::timeout(body_time + self.answer_timeout, sent).await {
             Err(_) => Err(Problem::UpstreamSilent),
@@ -163,28 +163,24 @@ impl Upstreams {
             Response::from_parts(parts, ResponseBody::new(body, self.answer_timeout))
         })
     }
+}
 
-    fn request(
-        &self,
-        base: &Base,
-        call: &Call<'_>,
-        body: RequestBody,
-    ) -> Result<Request<RequestBody>, Problem> {
-        let Parts { method, uri, headers, .. } = call.request;
-        // The path is spelled anew from what was checked, so that nothing is read into it over there that was not
-        // seen here.
-        let Base { scheme_and_authority, path } = base;
-        let mut target = format!("{scheme_and_authority}{path}{}", call.matched.canonical_path());
-        if let Some(query) = uri.query() {
-            target.push('?');
-            target.push_str(query);
-        }
-        let mut request = Request::new(body);
-        *request.method_mut() = method.clone();
-        *request.uri_mut() = target.parse().map_err(|_| Problem::NotFound)?;
-        *request.headers_mut() = headers::of_request(headers, call);
-        Ok(request)
+/// The caller's request as the service gets it.
+fn request(base: &Base, call: &Call<'_>, body: RequestBody) -> Result<Request<RequestBody>, Problem> {
+    let Parts { method, uri, headers, .. } = call.request;
+    // The path is spelled anew from what was checked, so that nothing is read into it over there that was not
+    // seen here.
+    let Base { scheme_and_authority, path } = base;
+    let mut target = format!("{scheme_and_authority}{path}{}", call.matched.canonical_path());
+    if let Some(query) = uri.query() {
+        target.push('?');
+        target.push_str(query);
     }
+    let mut request = Request::new(body);
+    *request.method_mut() = method.clone();
+    *request.uri_mut() = target.parse().map_err(|_| Problem::NotFound)?;
+    *request.headers_mut() = headers::of_request(headers, call);
+    Ok(request)
 }
 
 /// An error with its causes. It holds addresses and what TLS says, and no header or body.
