@@ -12,8 +12,9 @@ use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 
 use crate::load::{import_fleet, start_fleet};
+use crate::points::{COUNTER, HOUR_MS, ago_ms, messages, post_points, reading};
 use crate::process::{Process, until};
-use crate::site::{Site, files_below};
+use crate::site::{Gateway, Site, files_below};
 use crate::{http, prometheus};
 
 const SECONDS: u32 = 12;
@@ -137,6 +138,16 @@ fn node_exporter(site: &Site, folder: &Path) -> (Process, SocketAddr) {
     prometheus::start("prometheus-node-exporter", command, &site.path("."))
 }
 
+/// The fleet's devices are looked up once, perhaps all of them before the first scrape; then nothing rises while
+/// Prometheus looks. So one more comes when the fleet has gone.
+fn look_one_up(site: &Site, gateway: &Gateway, token: &str) {
+    site.import("demo", &["late"]);
+    let late = post_points(COUNTER, token, &[reading("late", ago_ms(HOUR_MS), [1.0, 2.0, 3.0, 4.0])]);
+    until("the late device is known", SHOWN_DEADLINE, || {
+        (messages(&http::exchange(gateway.address, &late)) == [""]).then_some(())
+    });
+}
+
 #[test]
 fn every_panel_shows_something_and_every_rule_can_be_evaluated() {
     let site = Site::new("dashboards");
@@ -166,6 +177,7 @@ fn every_panel_shows_something_and_every_rule_can_be_evaluated() {
 
     let outcome = start_fleet(gateway.address, &token, SECONDS, POINTS_PER_S).join().expect("the fleet");
     assert!(outcome.report.is_sound(), "{:#?}", outcome.report);
+    look_one_up(&site, &gateway, &token);
     site.wait_until_stored();
     let audit = folder.join("audit.prom");
     site.run(&["audit", "--complete", "--prometheus", audit.to_str().expect("a path in UTF-8")]);
