@@ -52,7 +52,8 @@ impl Service {
     }
 }
 
-/// A head, and the body that its Content-Length declares.
+/// A head, and all of the body that it declares: a service that answers before the body is over is passed on
+/// as it answers, whatever comes after.
 fn read_request(stream: &mut TcpStream) -> Option<String> {
     let mut request = Vec::new();
     let mut byte = [0];
@@ -65,6 +66,12 @@ fn read_request(stream: &mut TcpStream) -> Option<String> {
     let mut body = vec![0; declared.map_or(0, |length| length.parse().expect("a length"))];
     stream.read_exact(&mut body).ok()?;
     request.extend(body);
+    if head.contains("transfer-encoding: chunked") {
+        while !request.ends_with(b"0\r\n\r\n") {
+            stream.read_exact(&mut byte).ok()?;
+            request.push(byte[0]);
+        }
+    }
     String::from_utf8(request).ok()
 }
 
