@@ -185,7 +185,7 @@ impl ClickHouse {
             return Ok(());
         }
         let started = Instant::now();
-        let body = encode(table, batch)?;
+        let body = arrow_stream(table, batch)?;
         let bytes = body.len();
         let mut insert = self
             .client
@@ -216,7 +216,8 @@ fn insert_statement(table: Table, batch: &RecordBatch) -> String {
     format!("INSERT INTO {table} ({}) FORMAT ArrowStream", columns.join(", "))
 }
 
-fn encode(table: Table, batch: &RecordBatch) -> Result<Bytes, ClickHouseError> {
+/// A batch as it is sent.
+pub fn arrow_stream(table: Table, batch: &RecordBatch) -> Result<Bytes, ClickHouseError> {
     let wrong = |error| ClickHouseError::bad_batch(table, error);
     let mut body = Vec::with_capacity(batch.get_array_memory_size() + 16 * 1024);
     let mut writer = StreamWriter::try_new(&mut body, batch.schema_ref()).map_err(wrong)?;

@@ -38,7 +38,7 @@ pub use audit::{RejectedPosition, StoredInterval, StoredPoint};
 pub use batch::RowId;
 pub use client::{ClickHouse, Settings};
 pub use error::{ClickHouseError, Source};
-pub use insert::{Range, Verified};
+pub use insert::{Range, Verified, arrow_stream};
 pub use metrics::describe_metrics;
 pub use migrate::MigrateError;
 pub use neighbours::{Around, DisplacedReading, StoredReading, Thousandths};

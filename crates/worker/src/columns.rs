@@ -401,7 +401,7 @@ impl Rejected {
 
 /// The rows of a batch; a table without rows has none.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Rows {
+pub struct Rows {
     pub intervals: Option<RecordBatch>,
     pub readings: Option<RecordBatch>,
     pub rejected: Option<RecordBatch>,

@@ -19,7 +19,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 use crate::columns::{IntervalRow, Intervals, Readings, Rejected, Rows};
 
 /// A record of a batch.
-pub(crate) struct Input<'a> {
+pub struct Input<'a> {
     pub offset: i64,
     /// When it was produced; with a record that cannot be decoded it is all there is.
     pub time_ms: i64,
@@ -30,7 +30,7 @@ pub(crate) struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    pub(crate) fn new(offset: i64, time_ms: i64, bytes: &'a [u8]) -> Self {
+    pub fn new(offset: i64, time_ms: i64, bytes: &'a [u8]) -> Self {
         Input { offset, time_ms, bytes, record: record::decode(bytes), indexes: None }
     }
 
@@ -46,7 +46,7 @@ impl<'a> Input<'a> {
 
 /// The times of a device's readings in a batch whose neighbours must be looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wanted<'a> {
+pub struct Wanted<'a> {
     pub client_id: &'a str,
     pub device_id: &'a str,
     pub min_ms: i64,
@@ -55,7 +55,7 @@ pub(crate) struct Wanted<'a> {
 
 /// What ClickHouse knows of the chains of a batch, at positions before it.
 #[derive(Default)]
-pub(crate) struct LookedUp {
+pub struct LookedUp {
     pub stored: Vec<StoredReading>,
     /// For a batch that was written before, in part: readings that it may have displaced then.
     pub displaced: Vec<DisplacedReading>,
@@ -63,7 +63,7 @@ pub(crate) struct LookedUp {
 
 /// How many points of a batch went which way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
+pub struct Counts {
     pub points: u64,
     /// Readings that the chain had already.
     pub repeated: u64,
@@ -72,7 +72,7 @@ pub(crate) struct Counts {
 }
 
 /// Turns the batches of one partition into rows, in the order of the log.
-pub(crate) struct Deriver {
+pub struct Deriver {
     kind: Kind,
     topic: Arc<str>,
     partition: i32,
@@ -82,7 +82,7 @@ pub(crate) struct Deriver {
 }
 
 impl Deriver {
-    pub(crate) fn new(
+    pub fn new(
         kind: Kind,
         topic: Arc<str>,
         partition: i32,
@@ -98,7 +98,7 @@ impl Deriver {
 
     /// Which devices' neighbours have to be looked up, at positions before the batch: those that are not
     /// remembered, and those with a reading that is not younger than the last one.
-    pub(crate) fn wanted<'a>(&self, batch: &'a [Input<'_>]) -> Vec<Wanted<'a>> {
+    pub fn wanted<'a>(&self, batch: &'a [Input<'_>]) -> Vec<Wanted<'a>> {
         if self.kind == Kind::Battery {
             return Vec::new();
         }
@@ -126,7 +126,7 @@ impl Deriver {
     }
 
     /// The rows of a batch. `looked_up` is what was found for what was wanted.
-    pub(crate) fn rows(
+    pub fn rows(
         &mut self,
         batch: &[Input<'_>],
         wanted: &[Wanted<'_>],

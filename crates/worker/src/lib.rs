@@ -16,6 +16,8 @@ mod sinks;
 mod supervisor;
 mod task;
 
+pub use columns::Rows;
+pub use derive::{Counts, Deriver, Input, LookedUp, Wanted};
 pub use metrics::describe_metrics;
 pub use progress::{Progress, SinkProgress};
 pub use rebuild::Rebuild;

@@ -1,4 +1,4 @@
-//! The development commands: `demo`, `test`, `fault`, `chaos`, `bench`, `load`, `ci`, `up`, `down`.
+//! The development commands: `demo`, `test`, `fault`, `chaos`, `bench`, `instructions`, `load`, `ci`, `up`, `down`.
 //!
 //! It owns the services of this machine (a Kafka broker, a ClickHouse engine), their cache and data
 //! under `target/local/`, and the life of every process it starts. It must not know the code of
@@ -16,6 +16,7 @@ mod chaos;
 mod demo;
 mod fault;
 mod http;
+mod instructions;
 mod load;
 mod paths;
 mod prerequisites;
@@ -51,9 +52,12 @@ enum Command {
     Chaos(chaos::Options),
     /// Measure CPU, memory and freshness on the real services, against limits.
     Bench(bench::Options),
+    /// Count the instructions of the hot path's stages and compare them with those of the repository.
+    Instructions(instructions::Options),
     /// Put a scenario of the fleet on the real services, and draw what it did to them.
     Load(load::Options),
-    /// What CI runs: format, lints, licences where cargo-deny is installed, the tests, and a minute of chaos.
+    /// What CI runs: format, lints, licences where cargo-deny is installed, the tests, each bench
+    /// once, the counts of instructions, and a minute of chaos.
     Ci,
     /// Start Kafka and ClickHouse alone, for work by hand.
     Up,
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
         Command::Fault(options) => fault::run(&options),
         Command::Chaos(options) => chaos::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Instructions(options) => instructions::run(&options),
         Command::Load(options) => load::run(&options),
         Command::Ci => test::ci(),
         Command::Up => up::up(),

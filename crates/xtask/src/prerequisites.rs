@@ -63,6 +63,10 @@ const MONITORING: &[Tool] = &[
     Tool { name: "systemd-analyze", packages: &["systemd"], is_there: || version_of("systemd-analyze") },
 ];
 
+/// For the counts of instructions.
+const VALGRIND: &[Tool] =
+    &[Tool { name: "Valgrind", packages: &["valgrind", "libc6-dbg"], is_there: || version_of("valgrind") }];
+
 pub fn for_build() -> anyhow::Result<()> {
     ensure(BUILD)
 }
@@ -90,6 +94,10 @@ pub fn for_chromium() -> anyhow::Result<()> {
 
 pub fn for_monitoring() -> anyhow::Result<()> {
     ensure(MONITORING)
+}
+
+pub fn for_instructions() -> anyhow::Result<()> {
+    ensure(VALGRIND)
 }
 
 fn ensure(tools: &[Tool]) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::cargo::cargo;
 use crate::services::{self, Data};
 use crate::stack::Stack;
-use crate::{chaos, paths, prerequisites, process, python};
+use crate::{chaos, instructions, paths, prerequisites, process, python};
 
 #[derive(Args, Default)]
 pub struct Options {
@@ -81,6 +81,14 @@ pub fn ci() -> anyhow::Result<ExitCode> {
     let tested = test(&Options::default())?;
     if tested != ExitCode::SUCCESS {
         return Ok(tested);
+    }
+    // As the tests were built, and with them: the benches only have to run here.
+    let benches = ["test", "--quiet", "--workspace", "--bench", "gateway", "--bench", "worker"];
+    step("benches, each once", cargo().args(benches))?;
+    println!("== instructions");
+    let counted = instructions::run(&instructions::Options::default())?;
+    if counted != ExitCode::SUCCESS {
+        return Ok(counted);
     }
     println!("== chaos");
     chaos::run(&chaos::Options::ci())

@@ -49,9 +49,8 @@ pub fn versions(ground: Option<&Ground>) -> BTreeMap<&'static str, String> {
     };
     versions.insert("wattline", said_by("git", &["describe", "--always", "--dirty"]));
     versions.insert("rustc", said_by("rustc", &["--version"]));
-    let lock = fs::read_to_string(paths::root().join("Cargo.lock")).unwrap_or_default();
     for (of, name) in [("librdkafka", "rdkafka-sys"), ("hyper", "hyper"), ("simd-json", "simd-json")] {
-        versions.insert(of, locked(&lock, name));
+        versions.insert(of, locked_version(name));
     }
     let pom = fs::read_to_string(paths::root().join("deploy/local/kafka/pom.xml")).unwrap_or_default();
     let kafka = pom.split_once("<kafka.version>").and_then(|(_, rest)| rest.split_once('<'));
@@ -60,6 +59,12 @@ pub fn versions(ground: Option<&Ground>) -> BTreeMap<&'static str, String> {
         versions.insert("clickhouse", first_line(ground.sql("SELECT version()")));
     }
     versions
+}
+
+/// The version of a crate that the workspace builds with.
+pub fn locked_version(name: &str) -> String {
+    let lock = fs::read_to_string(paths::root().join("Cargo.lock")).unwrap_or_default();
+    locked(&lock, name)
 }
 
 fn locked(lock: &str, name: &str) -> String {

@@ -10,7 +10,7 @@ pub mod figures;
 mod freshness;
 pub mod ground;
 mod growth;
-mod machine;
+pub mod machine;
 mod memory;
 mod replay;
 mod row;

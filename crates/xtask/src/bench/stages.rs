@@ -9,8 +9,10 @@ use serde::Deserialize;
 use super::row::Row;
 use crate::paths;
 
-/// The group of the benches, each of which is a stage.
+/// The group of the benches, each of which is a stage …
 const GROUP: &str = "worker";
+/// … and, of the sizes that each is measured at, the one that is nearest to a batch of the worker.
+const POINTS: &str = "1000";
 
 #[derive(Deserialize)]
 struct Estimates {
@@ -43,20 +45,18 @@ pub fn sum(times_max: f64, worker: &mut Row) -> anyhow::Result<Row> {
         let why = format!("no estimates of a group {GROUP:?} in target/criterion");
         return Ok(Row::not_measured(NAME, "µs", &why));
     }
-    let row = Row::new(NAME, ns.iter().sum::<f64>() / 1_000.0, "µs").note(format!("{} benches", ns.len()));
+    let row = Row::new(NAME, ns.iter().sum::<f64>() / 1_000.0, "µs").note(format!("{} stages", ns.len()));
     *worker = worker.clone().at_most_times(times_max, &row);
     Ok(row)
 }
 
-/// Nanoseconds a point of every bench in a folder.
+/// Nanoseconds a point of every stage in a folder.
 fn collect(folder: &Path, ns: &mut Vec<f64>) -> anyhow::Result<()> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
     for entry in entries {
-        let path = entry?.path();
-        if path.file_name().is_some_and(|name| name == "new") {
+        let path = entry?.path().join(POINTS).join("new");
+        if path.is_dir() {
             ns.extend(per_point(&path).with_context(|| format!("reading {}", path.display()))?);
-        } else if path.is_dir() {
-            collect(&path, ns)?;
         }
     }
     Ok(())
