@@ -82,13 +82,7 @@ pub struct Deriver {
 }
 
 impl Deriver {
-    pub fn new(
-        kind: Kind,
-        topic: Arc<str>,
-        partition: i32,
-        cache_devices_max: usize,
-        seed: u64,
-    ) -> Self {
+    pub fn new(kind: Kind, topic: Arc<str>, partition: i32, cache_devices_max: usize, seed: u64) -> Self {
         Deriver { kind, topic, partition, last: LastReadings::new(cache_devices_max), seed }
     }
 

@@ -21,7 +21,7 @@ use crate::{paths, prerequisites, process};
 
 const KEPT: &str = "benches/stages/instructions.json";
 /// How much more a stage may take than is kept.
-const MORE_PERCENT_MAX: f64 = 3.0;
+const MORE_PERCENT_MAX: u64 = 3;
 const RUNNER: &str = "gungraun-runner";
 const INSTALL_DEADLINE: Duration = Duration::from_secs(15 * 60);
 
@@ -192,7 +192,7 @@ impl Compared {
     }
 
     fn is_ok(&self) -> bool {
-        self.percent().is_some_and(|percent| percent <= MORE_PERCENT_MAX)
+        self.kept.zip(self.now).is_some_and(|(kept, now)| now * 100 <= kept * (100 + MORE_PERCENT_MAX))
     }
 }
 
@@ -217,7 +217,7 @@ fn table(compared: &[Compared]) -> String {
         let change = stage.percent().map_or(String::new(), |percent| format!("{percent:+.1} %"));
         let verdict = match stage.percent() {
             _ if !stage.is_ok() => "NOT OK",
-            Some(percent) if percent < -MORE_PERCENT_MAX => "less: --update keeps it",
+            Some(percent) if percent < -(MORE_PERCENT_MAX as f64) => "less: --update keeps it",
             _ => "ok",
         };
         let _ = writeln!(
