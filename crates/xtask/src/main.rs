@@ -1,4 +1,4 @@
-//! The development commands: `demo`, `test`, `fault`, `chaos`, `bench`, `instructions`, `load`, `ci`, `up`, `down`.
+//! The development commands: `demo`, `test`, `fault`, `chaos`, `bench`, `instructions`, `peers`, `load`, `ci`, `up`, `down`.
 //!
 //! It owns the services of this machine (a Kafka broker, a ClickHouse engine), their cache and data
 //! under `target/local/`, and the life of every process it starts. It must not know the code of
@@ -19,6 +19,7 @@ mod http;
 mod instructions;
 mod load;
 mod paths;
+mod peers;
 mod prerequisites;
 mod process;
 mod python;
@@ -54,6 +55,8 @@ enum Command {
     Bench(bench::Options),
     /// Count the instructions of the hot path's stages and compare them with those of the repository.
     Instructions(instructions::Options),
+    /// Measure others' CPU for the same work beside Wattline's.
+    Peers(peers::Options),
     /// Put a scenario of the fleet on the real services, and draw what it did to them.
     Load(load::Options),
     /// What CI runs: format, lints, licences where cargo-deny is installed, the tests, each bench
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Chaos(options) => chaos::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Instructions(options) => instructions::run(&options),
+        Command::Peers(options) => peers::run(&options),
         Command::Load(options) => load::run(&options),
         Command::Ci => test::ci(),
         Command::Up => up::up(),

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::services::{self, Data};
 use crate::stack::{self, Stack};
-use crate::{bench, chaos, demo, fault, load, paths, python, test};
+use crate::{bench, chaos, demo, fault, load, paths, peers, python, test};
 
 pub fn up() -> anyhow::Result<ExitCode> {
     let mut stack = Stack::open(folder()?)?;
@@ -55,8 +55,16 @@ pub fn up() -> anyhow::Result<ExitCode> {
 }
 
 pub fn down() -> anyhow::Result<ExitCode> {
-    let folders =
-        [demo::folder, test::folder, fault::folder, chaos::folder, bench::folder, load::folder, self::folder];
+    let folders = [
+        demo::folder,
+        test::folder,
+        fault::folder,
+        chaos::folder,
+        bench::folder,
+        load::folder,
+        peers::folder,
+        self::folder,
+    ];
     for folder in folders {
         let folder = folder()?;
         if !stack::stop_left_behind(&folder)? {

@@ -8,15 +8,15 @@ use super::row::Row;
 const DEVICES: u32 = 10_000;
 
 /// A size of requests, and what the gateway may take of the bare handler's time.
-struct Size {
-    points: u32,
-    bodies: usize,
-    passes: usize,
-    connections: usize,
+pub struct Size {
+    pub points: u32,
+    pub bodies: usize,
+    pub passes: usize,
+    pub connections: usize,
     times_max: f64,
 }
 
-const SIZES: [Size; 3] = [
+pub const SIZES: [Size; 3] = [
     Size { points: 1_000, bodies: 100, passes: 10, connections: 64, times_max: 1.8 },
     Size { points: 100, bodies: 1_000, passes: 10, connections: 64, times_max: 2.0 },
     Size { points: 1, bodies: 20_000, passes: 4, connections: 256, times_max: 3.0 },

@@ -5,15 +5,15 @@
 
 mod allocations;
 mod connections;
-mod edge;
+pub mod edge;
 pub mod figures;
 mod freshness;
 pub mod ground;
 mod growth;
 pub mod machine;
 mod memory;
-mod replay;
-mod row;
+pub mod replay;
+pub mod row;
 mod stages;
 mod worker;
 
@@ -72,17 +72,17 @@ enum Measurement {
 }
 
 #[derive(Serialize)]
-struct Report {
-    rows: Vec<Row>,
-    ok: bool,
+pub struct Report {
+    pub rows: Vec<Row>,
+    pub ok: bool,
     /// Of the binaries.
-    profile: &'static str,
-    quick: bool,
-    seconds: u64,
-    versions: BTreeMap<&'static str, String>,
-    machine: Machine,
+    pub profile: &'static str,
+    pub quick: bool,
+    pub seconds: u64,
+    pub versions: BTreeMap<&'static str, String>,
+    pub machine: Machine,
     /// Measurements that could not be made, with the reason.
-    failed: BTreeMap<String, String>,
+    pub failed: BTreeMap<String, String>,
 }
 
 pub fn folder() -> anyhow::Result<PathBuf> {
@@ -99,14 +99,18 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         .collect();
     let binaries = binaries(&folder()?, options.no_build)?;
     let report = within(DEADLINE, "bench", || measure(options, &chosen, binaries, machine, began))?;
+    publish(&report, options.report.as_deref())
+}
 
+/// The rows as a table and, where wanted, in a file.
+pub fn publish(report: &Report, path: Option<&Path>) -> anyhow::Result<ExitCode> {
     println!("\n{}", row::table(&report.rows));
     println!(
         "Binaries of the profile {}, {} cores of {}, load {} at the start, {} s",
         report.profile, report.machine.cores, report.machine.cpu, report.machine.load, report.seconds
     );
-    if let Some(path) = &options.report {
-        let text = serde_json::to_string_pretty(&report)? + "\n";
+    if let Some(path) = path {
+        let text = serde_json::to_string_pretty(report)? + "\n";
         fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
     }
     for (name, reason) in &report.failed {
@@ -165,7 +169,7 @@ fn measure(
 }
 
 /// Builds with optimisation and puts copies into the folder, where no later build replaces them.
-fn binaries(folder: &Path, no_build: bool) -> anyhow::Result<PathBuf> {
+pub fn binaries(folder: &Path, no_build: bool) -> anyhow::Result<PathBuf> {
     const BINARIES: [&str; 3] = ["wattline", "wattline-fleet", "examples/wattline-bare"];
     prerequisites::for_build()?;
     let built = if no_build {

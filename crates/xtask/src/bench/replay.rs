@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Serialize)]
@@ -96,11 +96,7 @@ impl Replay {
 
     /// One round, in which every point has to be answered OK.
     pub fn round(&mut self, target: &str) -> anyhow::Result<Round> {
-        let orders = self.orders.as_mut().context("the client has ended")?;
-        writeln!(orders, "{target}").context("the client has ended")?;
-        let mut line = String::new();
-        self.answers.read_line(&mut line).context("reading the client's answer")?;
-        let round: Round = serde_json::from_str(&line).context("the client has ended by itself")?;
+        let round = self.ask(target)?;
         ensure!(
             round.points_ok == round.points,
             "{target}: {} of {} points are OK; {}",
@@ -109,6 +105,23 @@ impl Replay {
             round.refusal.as_deref().unwrap_or_default()
         );
         Ok(round)
+    }
+
+    /// One round on what says nothing of points: every request has to be answered 200 or 202.
+    pub fn round_of_another(&mut self, target: &str) -> anyhow::Result<Round> {
+        let round = self.ask(target)?;
+        match round.refusal.as_deref().map(str::trim) {
+            None | Some("HTTP 202") => Ok(round),
+            Some(refusal) => bail!("{target}: {refusal}"),
+        }
+    }
+
+    fn ask(&mut self, target: &str) -> anyhow::Result<Round> {
+        let orders = self.orders.as_mut().context("the client has ended")?;
+        writeln!(orders, "{target}").context("the client has ended")?;
+        let mut line = String::new();
+        self.answers.read_line(&mut line).context("reading the client's answer")?;
+        serde_json::from_str(&line).context("the client has ended by itself")
     }
 }
 
