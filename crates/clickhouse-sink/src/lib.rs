@@ -25,6 +25,7 @@
 mod audit;
 mod batch;
 mod client;
+mod devices;
 mod error;
 mod insert;
 mod metrics;
@@ -32,11 +33,13 @@ mod migrate;
 mod neighbours;
 mod rejected;
 mod replacement;
+mod retention;
 mod table;
 
 pub use audit::{RejectedPosition, StoredInterval, StoredPoint};
 pub use batch::RowId;
 pub use client::{ClickHouse, Settings};
+pub use devices::PublishedDevice;
 pub use error::{ClickHouseError, Source};
 pub use insert::{Range, Verified, arrow_stream};
 pub use metrics::describe_metrics;
@@ -44,4 +47,5 @@ pub use migrate::MigrateError;
 pub use neighbours::{Around, DisplacedReading, StoredReading, Thousandths};
 pub use rejected::{RejectedFilter, RejectedPlace, RejectedRow};
 pub use replacement::{Left, Replacement};
+pub use retention::Retention;
 pub use table::Table;

@@ -12,8 +12,10 @@ struct Migration {
 
 /// Every migration, oldest first. A file that has been released is never changed: add another.
 /// Each statement can be run twice without harm, so that a migration cut short is simply run again.
-const MIGRATIONS: &[Migration] =
-    &[Migration { name: "0001_tables", sql: include_str!("../../../deploy/clickhouse/0001_tables.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { name: "0001_tables", sql: include_str!("../../../deploy/clickhouse/0001_tables.sql") },
+    Migration { name: "0002_views", sql: include_str!("../../../deploy/clickhouse/0002_views.sql") },
+];
 
 const RECORD_TABLE: &str = "
     CREATE TABLE IF NOT EXISTS schema_migrations (

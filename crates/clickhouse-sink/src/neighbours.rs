@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use clickhouse::query::Query;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::client::ClickHouse;
 use crate::error::ClickHouseError;
@@ -35,7 +35,7 @@ pub struct Around<'a> {
 }
 
 /// A quantity in 0.001 of its unit: `Decimal(18, 3)` on the wire.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Thousandths(pub i64);
 
 /// A reading with counters as the table holds it: all that is needed to derive from it, and to

@@ -241,4 +241,6 @@ pub enum SiteCommand {
 pub enum DevicesCommand {
     /// Import devices from a file of JSON lines; `-` is standard input.
     Import { file: PathBuf },
+    /// Write the devices that are new or changed into ClickHouse, for questions by site and manufacturer.
+    Publish,
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use wattline_auth::Pepper;
 use wattline_auth::policy::Upstream;
 use wattline_auth::site_token::AUDIENCE_BYTES_MAX;
+use wattline_clickhouse_sink::Retention;
 use wattline_directory::FollowSettings;
 use wattline_gateway::{TlsFiles, UpstreamSettings};
 use wattline_kafka::{Connection, ConsumerSettings, ProducerSettings, Start, Topic};
@@ -138,6 +139,9 @@ pub struct ClickHouse {
     pub password: String,
     pub password_file: String,
     pub request_timeout_ms: u64,
+    pub intervals_retention_days: u32,
+    pub readings_retention_days: u32,
+    pub rejected_retention_days: u32,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -269,6 +273,9 @@ impl Default for ClickHouse {
             password: String::new(),
             password_file: String::new(),
             request_timeout_ms: 30_000,
+            intervals_retention_days: 0,
+            readings_retention_days: 0,
+            rejected_retention_days: 0,
         }
     }
 }
@@ -400,6 +407,36 @@ impl ClickHouse {
                 &self.password_file,
             )?,
             request_timeout: Duration::from_millis(self.request_timeout_ms),
+        })
+    }
+}
+
+impl Config {
+    /// How long ClickHouse keeps what it has. No point that Kafka still has may be gone from there: the audit
+    /// would miss it, and a worker would find no neighbours.
+    pub fn retention(&self) -> anyhow::Result<Retention> {
+        // Kafka deletes whole segments, and one takes records for a week by default.
+        const SEGMENT_HOURS: u64 = 7 * 24;
+        let hours =
+            u64::from(self.kafka.retention_hours) + u64::from(self.gateway.past_max_hours) + SEGMENT_HOURS;
+        let days_min = hours.div_ceil(24);
+        let ClickHouse { intervals_retention_days, readings_retention_days, rejected_retention_days, .. } =
+            self.clickhouse;
+        for (key, days) in [
+            ("intervals", intervals_retention_days),
+            ("readings", readings_retention_days),
+            ("rejected", rejected_retention_days),
+        ] {
+            ensure!(
+                days == 0 || u64::from(days) >= days_min,
+                "clickhouse.{key}_retention_days must be 0, which is for ever, or at least {days_min}: \
+                 kafka.retention_hours, gateway.past_max_hours and a week"
+            );
+        }
+        Ok(Retention {
+            intervals_days: intervals_retention_days,
+            readings_days: readings_retention_days,
+            rejected_days: rejected_retention_days,
         })
     }
 }
@@ -625,12 +662,26 @@ mod tests {
     }
 
     #[test]
+    fn clickhouse_keeps_what_kafka_may_have() {
+        let mut config = Config::default();
+        // 168 and 840 hours, and a week.
+        config.clickhouse.readings_retention_days = 49;
+        assert_eq!(config.retention().unwrap(), Retention { readings_days: 49, ..Retention::default() });
+        config.clickhouse.intervals_retention_days = 48;
+        let refused = config.retention().unwrap_err().to_string();
+        assert!(
+            refused.starts_with("clickhouse.intervals_retention_days must be 0") && refused.contains("49")
+        );
+    }
+
+    #[test]
     fn every_default_passes_its_check() {
         let config = Config::default();
         config.kafka.connection().unwrap();
         config.kafka.topics().unwrap();
         config.directory.follow().unwrap();
         config.clickhouse.settings().unwrap();
+        assert_eq!(config.retention().unwrap(), Retention::default());
         config.gateway.listen().unwrap();
         config.gateway.ops_listen().unwrap();
         config.gateway.producer().unwrap();

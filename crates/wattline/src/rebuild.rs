@@ -231,6 +231,8 @@ impl<'a> Site<'a> {
         let tables = self.tables.exchange().await;
         tables.context("the tables are not exchanged; `wattline rebuild --yes` goes on from here")?;
         wattline_failpoint::pass("rebuild-tables-exchanged");
+        // Not before the audit of the new tables, which are to hold all that was computed.
+        ClickHouse::new(self.config.clickhouse.settings()?).keep_for(self.config.retention()?).await?;
         Ok(self.tables.finish().await?)
     }
 

@@ -40,6 +40,14 @@ pub const MANIFESTS: Packages = Packages {
     python_minor_min: 11,
 };
 
+/// What reads Parquet in the cookbook.
+pub const COOKBOOK: Packages = Packages {
+    name: "cookbook",
+    what: "DuckDB and Polars from PyPI (about 80 MB, once)",
+    requirements: "deploy/local/cookbook/requirements.txt",
+    python_minor_min: 11,
+};
+
 impl Packages {
     /// Installs them, unless the cache has them, and returns the folder of the environment's programs.
     pub fn install(&self) -> anyhow::Result<PathBuf> {

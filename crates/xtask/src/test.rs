@@ -39,6 +39,7 @@ pub fn test(options: &Options) -> anyhow::Result<ExitCode> {
     let services = services::start(&mut stack, &broker, Data::Fresh)?;
     let openapi_tools = python::OPENAPI.install()?;
     let manifest_tools = python::MANIFESTS.install()?;
+    let cookbook_tools = python::COOKBOOK.install()?;
     let mut command = cargo();
     match prerequisites::for_postgres() {
         Ok(()) => {
@@ -59,6 +60,8 @@ pub fn test(options: &Options) -> anyhow::Result<ExitCode> {
         .env("WATTLINE_TEST_CLICKHOUSE", &services.clickhouse)
         .env("WATTLINE_TEST_OPENAPI_TOOLS", &openapi_tools)
         .env("WATTLINE_TEST_MANIFEST_TOOLS", &manifest_tools)
+        .env("WATTLINE_TEST_COOKBOOK_TOOLS", &cookbook_tools)
+        .env("WATTLINE_TEST_CLICKHOUSE_PYTHON", services::clickhouse::install()?)
         .status()?;
     stack.check()?;
     stack.stop()?;

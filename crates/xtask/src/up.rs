@@ -27,6 +27,8 @@ pub fn up() -> anyhow::Result<ExitCode> {
     };
     let openapi_tools = python::OPENAPI.install()?.display().to_string();
     let manifest_tools = python::MANIFESTS.install()?.display().to_string();
+    let cookbook_tools = python::COOKBOOK.install()?.display().to_string();
+    let clickhouse_python = services::clickhouse::install()?.display().to_string();
     let environment = stack.folder().join("services.env");
     fs::write(
         &environment,
@@ -34,7 +36,9 @@ pub fn up() -> anyhow::Result<ExitCode> {
             "WATTLINE_KAFKA_BROKERS={kafka}\nWATTLINE_CLICKHOUSE_URL={clickhouse}\n\
              WATTLINE_TEST_KAFKA={kafka}\nWATTLINE_TEST_CLICKHOUSE={clickhouse}\n\
              WATTLINE_TEST_OPENAPI_TOOLS='{openapi_tools}'\n\
-             WATTLINE_TEST_MANIFEST_TOOLS='{manifest_tools}'\n"
+             WATTLINE_TEST_MANIFEST_TOOLS='{manifest_tools}'\n\
+             WATTLINE_TEST_COOKBOOK_TOOLS='{cookbook_tools}'\n\
+             WATTLINE_TEST_CLICKHOUSE_PYTHON='{clickhouse_python}'\n"
         ),
     )
     .with_context(|| format!("writing {}", environment.display()))?;

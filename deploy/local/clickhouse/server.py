@@ -7,7 +7,8 @@ of its own, so settings, the current database and read-only mode end with it, an
 by side. What the real server would refuse (several statements, a write by GET) is refused here
 too, so that nothing passes here which would fail there.
 
-Not there: users and passwords (any are accepted), sessions, compression, streamed results.
+Not there: users and passwords (any are accepted), sessions, compression, streamed results. With
+--role everybody has the rights that a file of SQL grants to that role, and no others.
 """
 
 import argparse
@@ -113,9 +114,9 @@ class Answer:
 class Engine:
     """The data folder, opened once by this process."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, settings):
         options = "&".join(f"{name}={value}" for name, value in ENGINE_OPTIONS.items())
-        self.connection_string = f"{folder}?{options}"
+        self.connection_string = f"{folder}?{options}{settings}"
         self.inserts = os.path.join(folder, "inserts")
         # A process that was killed leaves its files behind.
         shutil.rmtree(self.inserts, ignore_errors=True)
@@ -154,6 +155,26 @@ class Engine:
         if insert is not None:
             return run_insert(connection, self.inserts, *insert)
         return run_statement(connection, request)
+
+
+def rights_of(role, roles, folder):
+    """The option that gives everybody the rights of a role. The embedded engine has no place for roles, but
+    keeps to the grants of its one user, which are in a file."""
+    with open(roles, encoding="utf-8") as file:
+        granted = re.findall(rf"^(GRANT [^;]*?) TO {role};$", file.read(), re.MULTILINE)
+    if not granted:
+        raise SystemExit(f"{roles} grants nothing to {role}")
+    configuration = os.path.join(folder, "rights.xml")
+    users = os.path.join(folder, "users.xml")
+    with open(configuration, "w", encoding="utf-8") as file:
+        file.write(f"<clickhouse><users_config>{users}</users_config></clickhouse>")
+    grants = "".join(f"<query>{grant}</query>" for grant in granted)
+    with open(users, "w", encoding="utf-8") as file:
+        file.write(
+            "<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users><default>"
+            "<password/><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>"
+            f"<grants>{grants}</grants></default></users></clickhouse>")
+    return f"&config-file={configuration}"
 
 
 def run_insert(connection, folder, statement, data_format, data):
@@ -373,10 +394,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, required=True, help="on 127.0.0.1")
     parser.add_argument("--data", required=True, help="folder of the data; made when absent")
+    parser.add_argument("--role", help="whose rights everybody has; everything is allowed without it")
+    parser.add_argument("--roles", help="the file of SQL that says what a role may do")
     arguments = parser.parse_args()
 
-    os.makedirs(arguments.data, exist_ok=True)
-    server = Server(("127.0.0.1", arguments.port), Engine(arguments.data))
+    data = os.path.abspath(arguments.data)
+    os.makedirs(data, exist_ok=True)
+    settings = rights_of(arguments.role, arguments.roles, data) if arguments.role else ""
+    server = Server(("127.0.0.1", arguments.port), Engine(data, settings))
     # shutdown() waits for the serving loop, which is this very thread: it must come from another.
     stop = lambda *_: threading.Thread(target=server.shutdown, daemon=True).start()
     signal.signal(signal.SIGTERM, stop)

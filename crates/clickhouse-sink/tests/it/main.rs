@@ -5,6 +5,7 @@ mod fixture;
 mod insert;
 mod neighbours;
 mod rejected;
+mod views;
 
 use fixture::{settings, with_database};
 use wattline_clickhouse_sink::{ClickHouse, MigrateError, Settings};

@@ -1,7 +1,7 @@
 //! Sites and their devices, as the API's endpoints use them.
 
 use wattline_directory::api::{BodyError, Commission, DeviceChange, DeviceType, SiteChange};
-use wattline_directory::{ClientHandle, CommissionError, DeviceLimits};
+use wattline_directory::{ClientHandle, CommissionError, DeviceLimits, ListedDevice};
 
 use crate::bench::{Bench, caller, on_both, seen};
 
@@ -13,6 +13,7 @@ on_both!(
     ids_that_cannot_be_are_nobodys,
     sites_come_in_pages,
     of_many_who_commission_one_site_one_does,
+    devices_are_listed_in_the_order_of_their_changes,
 );
 
 fn commission(json: &str) -> Commission {
@@ -259,4 +260,42 @@ async fn of_many_who_commission_one_site_one_does(bench: Bench) {
     let won: u32 = tasks.join_all().await.into_iter().sum();
     assert_eq!(won, 1);
     assert_eq!(device_ids(&bench, client, "contested").await.len(), 1);
+}
+
+async fn devices_are_listed_in_the_order_of_their_changes(bench: Bench) {
+    let (a, b) = clients(&bench).await;
+    let directory = &bench.directory;
+    directory.commission(a, &site_with("site-1", &["bat-1", "bat-2"])).await.expect("commissions");
+    directory.commission(b, &site_with("site-1", &["bat-1"])).await.expect("commissions");
+    let listed = async |after, rows_max| {
+        let listed = directory.devices_changed_after(after, rows_max).await.expect("lists");
+        assert!(listed.is_sorted_by_key(|device| device.change), "{listed:?}");
+        listed
+    };
+    let names = |listed: &[ListedDevice]| -> Vec<String> {
+        listed.iter().map(|device| format!("{} {}", device.client, device.device_id)).collect()
+    };
+    let first = listed(0, 2).await;
+    assert_eq!(names(&first), ["client-a bat-1", "client-a bat-2"]);
+    let rest = listed(first[1].change, 2).await;
+    assert_eq!(names(&rest), ["client-b bat-1"]);
+    assert_eq!(directory.last_change().await.expect("a number"), rest[0].change);
+
+    let change = DeviceChange::parse(
+        br#"{"manufacturer_name":"M","attributes":{"battery_capacity_wh":13500.5}}"#,
+        "site-1",
+        "bat-2",
+    );
+    directory.patch_device(a, "site-1", "bat-2", change.expect("valid")).await.expect("changes");
+    assert!(directory.delete_device("client-a", "bat-1").await.expect("deletes"));
+    let changed = listed(rest[0].change, 10).await;
+    assert_eq!(names(&changed), ["client-a bat-2", "client-a bat-1"]);
+    let [patched, deleted] = &changed[..] else { panic!("{changed:?}") };
+    assert_eq!(patched.site_id.as_deref(), Some("site-1"));
+    assert_eq!(
+        (patched.manufacturer_name.as_deref(), patched.battery_capacity_wh),
+        (Some("M"), Some(13_500.5))
+    );
+    assert!(patched.deleted_at.is_none() && deleted.deleted_at.is_some());
+    assert_eq!(listed(changed[1].change, 10).await, []);
 }

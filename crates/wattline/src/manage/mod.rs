@@ -32,7 +32,7 @@ pub async fn run(config: Config, what: Manage) -> anyhow::Result<()> {
         Manage::Token(command) => tokens::run(&directory, &config.auth, command).await?,
         Manage::Key(command) => keys::run(&directory, &config.auth, command).await?,
         Manage::Site(command) => sites::run(&directory, command).await?,
-        Manage::Devices(command) => devices::run(&directory, command).await?,
+        Manage::Devices(command) => devices::run(&directory, &config.clickhouse, command).await?,
     }
     directory.close().await;
     Ok(())

@@ -5,6 +5,7 @@
 //! by sleeping for a time that is hoped to be enough: every wait has a condition and a deadline.
 
 mod commands;
+mod cookbook;
 mod counters;
 mod dashboards;
 mod forwarding;
@@ -25,6 +26,7 @@ mod rebuild;
 mod refusals;
 mod rejected;
 mod restarts;
+mod roles;
 mod secrets;
 mod site;
 mod sites;

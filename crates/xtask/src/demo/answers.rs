@@ -16,7 +16,7 @@ const QUESTIONS: [(&str, &str); 3] = [
                 round(sum(battery_total_energy_discharge_wh) / 1000, 1) AS discharged,
                 round(sum(solar_total_energy_wh) / 1000, 1) AS solar,
                 round(sum(home_total_energy_wh) / 1000, 1) AS home
-         FROM (SELECT * FROM intervals FINAL)
+         FROM intervals_latest
          GROUP BY hour ORDER BY hour DESC LIMIT 24
          FORMAT PrettyCompactMonoBlock",
     ),
@@ -28,7 +28,7 @@ const QUESTIONS: [(&str, &str); 3] = [
                 battery_last_power_discharge_w AS discharge_w,
                 solar_last_power_w AS solar_w,
                 home_last_power_w AS home_w
-         FROM intervals FINAL
+         FROM intervals_latest
          WHERE device_id = (SELECT min(device_id) FROM intervals WHERE last_is_online)
          ORDER BY end_time DESC LIMIT 1
          FORMAT PrettyCompactMonoBlock",
@@ -40,7 +40,7 @@ const QUESTIONS: [(&str, &str); 3] = [
                 max(battery_last_power_discharge_w) AS discharge_w_max,
                 min(start_time) AS since,
                 max(end_time) AS until
-         FROM (SELECT * FROM intervals FINAL)
+         FROM intervals_latest
          GROUP BY device_id ORDER BY discharged_kwh DESC, device_id LIMIT 5
          FORMAT PrettyCompactMonoBlock",
     ),

@@ -125,6 +125,7 @@ fn set_up(
         .stdout(fs::File::create(&devices).with_context(|| format!("creating {}", devices.display()))?);
     crate::process::run(&mut list)?;
     site.import_devices(&devices)?;
+    site.run(&["devices", "publish"])?;
     site.serve(stack)?;
     Ok(site)
 }
