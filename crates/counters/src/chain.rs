@@ -1,5 +1,3 @@
-use std::collections::BTreeSet;
-
 use crate::Reading;
 
 /// A reading in its chain, with what the caller needs to know it by: where it came from, and the rest of it.
@@ -27,8 +25,8 @@ pub enum Inserted<T> {
 #[derive(Clone, Debug)]
 pub struct Chain<T> {
     links: Vec<Link<T>>,
-    /// The end times of the pairs that changed since they were last taken.
-    changed_ms: BTreeSet<i64>,
+    /// The end times of the pairs that changed since they were last taken, in any order, some of them twice.
+    changed_ms: Vec<i64>,
 }
 
 impl<T: Copy> Chain<T> {
@@ -36,7 +34,7 @@ impl<T: Copy> Chain<T> {
     pub fn new(mut known: Vec<Link<T>>) -> Self {
         known.sort_unstable_by_key(|link| link.reading.time_ms);
         debug_assert!(known.is_sorted_by(|a, b| a.reading.time_ms < b.reading.time_ms));
-        Chain { links: known, changed_ms: BTreeSet::new() }
+        Chain { links: known, changed_ms: Vec::new() }
     }
 
     pub fn insert(&mut self, link: Link<T>) -> Inserted<T> {
@@ -59,9 +57,9 @@ impl<T: Copy> Chain<T> {
                 Inserted::New
             }
         };
-        self.changed_ms.insert(time_ms);
+        self.changed_ms.push(time_ms);
         if let Some(next) = self.links.get(at + 1) {
-            self.changed_ms.insert(next.reading.time_ms);
+            self.changed_ms.push(next.reading.time_ms);
         }
         outcome
     }
@@ -69,7 +67,9 @@ impl<T: Copy> Chain<T> {
     /// The pairs that changed since the last call, oldest first: each is one row to write.
     pub fn take_changed(&mut self) -> impl Iterator<Item = (&Link<T>, &Link<T>)> {
         let links = &self.links;
-        std::mem::take(&mut self.changed_ms).into_iter().filter_map(move |end_ms| {
+        self.changed_ms.sort_unstable();
+        self.changed_ms.dedup();
+        self.changed_ms.drain(..).filter_map(move |end_ms| {
             let at = links.partition_point(|link| link.reading.time_ms < end_ms);
             // The first reading of a chain ends no interval.
             let previous = links.get(at.checked_sub(1)?)?;

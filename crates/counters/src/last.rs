@@ -18,7 +18,10 @@ pub struct LastReadings {
     generation_max: usize,
 }
 
-type Generation = HashMap<u128, Last, BuildHasherDefault<AlreadyHashed>>;
+type Generation = ByDevice<Last>;
+
+/// What is known of devices, by the hash that the caller makes of each.
+pub type ByDevice<T> = HashMap<u128, T, BuildHasherDefault<AlreadyHashed>>;
 
 impl LastReadings {
     /// A cache of at least `devices_max / 2` and at most `devices_max` devices once it is full.
@@ -64,8 +67,8 @@ impl LastReadings {
 }
 
 /// The key is a hash already: half of it is as good a hash as any.
-#[derive(Default)]
-struct AlreadyHashed(u64);
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AlreadyHashed(u64);
 
 impl Hasher for AlreadyHashed {
     fn finish(&self) -> u64 {

@@ -13,6 +13,8 @@ pub enum Source {
 }
 
 impl Source {
+    pub const ALL: [Source; 2] = [Source::Reported, Source::Counter];
+
     pub const fn name(self) -> &'static str {
         match self {
             Source::Reported => "REPORTED",
@@ -41,6 +43,16 @@ pub enum Quality {
 }
 
 impl Quality {
+    pub const ALL: [Quality; 7] = [
+        Quality::Reported,
+        Quality::Valid,
+        Quality::Jump,
+        Quality::Jitter,
+        Quality::Rollover,
+        Quality::Reset,
+        Quality::Rebase,
+    ];
+
     pub const fn name(self) -> &'static str {
         match self {
             Quality::Reported => "REPORTED",

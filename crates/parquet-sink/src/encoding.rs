@@ -34,11 +34,13 @@ pub(crate) fn properties(kind: Kind, schema: &Schema) -> Result<WriterProperties
                 .set_column_dictionary_enabled(column.clone(), false)
                 .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED),
             // Lifetime counters hardly ever repeat.
-            DataType::Decimal128(..) if is_counter(kind, field.name()) => properties
-                .set_column_dictionary_enabled(column.clone(), false)
-                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED),
+            DataType::Decimal64(..) | DataType::Decimal128(..) if is_counter(kind, field.name()) => {
+                properties
+                    .set_column_dictionary_enabled(column.clone(), false)
+                    .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED)
+            }
             // Other quantities often do; the encoding is for those that do not.
-            DataType::Decimal128(..) => properties
+            DataType::Decimal64(..) | DataType::Decimal128(..) => properties
                 .set_column_dictionary_page_size_limit(column.clone(), QUANTITY_DICTIONARY_BYTES_MAX)
                 .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED),
             _ => properties,

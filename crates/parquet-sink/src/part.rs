@@ -9,6 +9,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use jiff::civil::Date;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::file::metadata::KeyValue;
 
 use crate::encoding::{FORMAT_VERSION, properties};
@@ -78,7 +79,12 @@ impl PartFile {
     ) -> Result<Self, ParquetSinkError> {
         let temporary = Temporary { path };
         let writer = properties(origin.kind, &schema)
-            .and_then(|properties| ArrowWriter::try_new(file, schema, Some(properties)))
+            .and_then(|properties| {
+                // Without Arrow's own schema every reader takes the types of Parquet, whatever the batches were.
+                let options =
+                    ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+                ArrowWriter::try_new_with_options(file, schema, options)
+            })
             .map_err(|error| ParquetSinkError::parquet("begin", &temporary.path, error))?;
         Ok(Self {
             root: folder.root.clone(),

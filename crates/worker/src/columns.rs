@@ -3,16 +3,19 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow_array::builder::{
-    BinaryBuilder, BooleanBuilder, Decimal128Builder, Int32Builder, Int64Builder, StringBuilder,
-    StringDictionaryBuilder, TimestampMillisecondBuilder, UInt64Builder,
+    BinaryBuilder, BooleanBuilder, Decimal64Builder, Int32Builder, Int64Builder, StringBuilder,
+    TimestampMillisecondBuilder, UInt64Builder,
 };
-use arrow_array::types::{Int8Type, Int32Type};
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{ArrayRef, Int32Array, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
-use wattline_model::{COUNTERS, Interval, Point, Position, Quantities, Quantity, RejectReason, Source};
+use wattline_model::{
+    COUNTERS, Interval, Mode, Point, Position, Quality, Quantities, Quantity, RejectReason, Source,
+};
+
+use crate::words::{self, Names, Words, constant};
 
 /// All decimals of the tables: thousandths in 18 digits.
-const DECIMAL: DataType = DataType::Decimal128(18, 3);
+const DECIMAL: DataType = DataType::Decimal64(18, 3);
 
 /// The quantities that say how the device was, in the order of the columns.
 const LAST: [Quantity; 9] = [
@@ -106,15 +109,18 @@ fn place_fields() -> [Field; 5] {
 }
 
 type Times = TimestampMillisecondBuilder;
-type Words = StringDictionaryBuilder<Int8Type>;
-type Names = StringDictionaryBuilder<Int32Type>;
 
-fn times() -> Times {
-    Times::new().with_timezone("UTC")
+fn times(rows: usize) -> Times {
+    Times::with_capacity(rows).with_timezone("UTC")
 }
 
-fn decimals() -> Decimal128Builder {
-    Decimal128Builder::new().with_data_type(DECIMAL)
+fn decimals(rows: usize) -> Decimal64Builder {
+    Decimal64Builder::with_capacity(rows).with_data_type(DECIMAL)
+}
+
+fn device_ids(rows: usize) -> StringBuilder {
+    const BYTES: usize = 16;
+    StringBuilder::with_capacity(rows, rows * BYTES)
 }
 
 fn array(builder: &mut dyn arrow_array::builder::ArrayBuilder) -> ArrayRef {
@@ -126,45 +132,46 @@ struct State {
     is_online: BooleanBuilder,
     is_grid_online: BooleanBuilder,
     mode: Words,
-    last: [Decimal128Builder; LAST.len()],
+    last: [Decimal64Builder; LAST.len()],
     oem_raw_data: StringBuilder,
     received_at: Times,
 }
 
 impl State {
-    fn new() -> Self {
+    fn new(rows: usize) -> Self {
         State {
-            is_online: BooleanBuilder::new(),
-            is_grid_online: BooleanBuilder::new(),
-            mode: Words::new(),
-            last: std::array::from_fn(|_| decimals()),
-            oem_raw_data: StringBuilder::new(),
-            received_at: times(),
+            is_online: BooleanBuilder::with_capacity(rows),
+            is_grid_online: BooleanBuilder::with_capacity(rows),
+            mode: Words::with_capacity(&MODES, rows),
+            last: std::array::from_fn(|_| decimals(rows)),
+            oem_raw_data: StringBuilder::with_capacity(rows, 0),
+            received_at: times(rows),
         }
     }
 
     fn push(&mut self, point: &Point<'_>, received_at_ms: i64) {
         self.is_online.append_value(point.last_is_online);
         self.is_grid_online.append_option(point.last_is_grid_online);
-        self.mode.append_option(point.last_mode.map(|mode| mode.name()));
+        self.mode.append_option(point.last_mode.map(|mode| mode as usize - 1));
         push_quantities(&mut self.last, &LAST, &point.quantities);
         self.oem_raw_data.append_option(point.oem_raw_data.as_deref());
         self.received_at.append_value(received_at_ms);
     }
 
-    fn finish(&mut self, columns: &mut Vec<ArrayRef>) {
+    fn finish(&mut self, columns: &mut Vec<ArrayRef>) -> Result<(), ArrowError> {
         columns.push(array(&mut self.is_online));
         columns.push(array(&mut self.is_grid_online));
-        columns.push(array(&mut self.mode));
+        columns.push(self.mode.finish()?);
         columns.extend(self.last.iter_mut().map(|column| array(column)));
         columns.push(array(&mut self.oem_raw_data));
         columns.push(array(&mut self.received_at));
+        Ok(())
     }
 }
 
-fn push_quantities(columns: &mut [Decimal128Builder], which: &[Quantity], quantities: &Quantities) {
+fn push_quantities(columns: &mut [Decimal64Builder], which: &[Quantity], quantities: &Quantities) {
     for (column, &quantity) in columns.iter_mut().zip(which) {
-        column.append_option(quantities.get(quantity).map(i128::from));
+        column.append_option(quantities.get(quantity));
     }
 }
 
@@ -172,43 +179,42 @@ fn push_quantities(columns: &mut [Decimal128Builder], which: &[Quantity], quanti
 struct Place {
     topic: Arc<str>,
     partition: i32,
-    topics: Names,
-    partitions: Int32Builder,
     offsets: Int64Builder,
     indexes: Int32Builder,
     versions: UInt64Builder,
 }
 
 impl Place {
-    fn new(topic: &Arc<str>, partition: i32) -> Self {
+    fn new(topic: &Arc<str>, partition: i32, rows: usize) -> Self {
         Place {
             topic: Arc::clone(topic),
             partition,
-            topics: Names::new(),
-            partitions: Int32Builder::new(),
-            offsets: Int64Builder::new(),
-            indexes: Int32Builder::new(),
-            versions: UInt64Builder::new(),
+            offsets: Int64Builder::with_capacity(rows),
+            indexes: Int32Builder::with_capacity(rows),
+            versions: UInt64Builder::with_capacity(rows),
         }
     }
 
     /// `cause` is the point that gave the row; it is the row's own but for what is displaced by another.
     fn push(&mut self, position: Position, cause: Position) {
-        self.topics.append_value(&*self.topic);
-        self.partitions.append_value(self.partition);
         self.offsets.append_value(position.offset);
         self.indexes.append_value(position.index);
         self.versions.append_value(cause.version());
     }
 
-    fn finish(&mut self, columns: &mut Vec<ArrayRef>) {
-        columns.push(array(&mut self.topics));
-        columns.push(array(&mut self.partitions));
+    fn finish(&mut self, columns: &mut Vec<ArrayRef>, rows: usize) -> Result<(), ArrowError> {
+        columns.push(constant(&self.topic, rows)?);
+        columns.push(Arc::new(Int32Array::from_value(self.partition, rows)));
         columns.push(array(&mut self.offsets));
         columns.push(array(&mut self.indexes));
         columns.push(array(&mut self.versions));
+        Ok(())
     }
 }
+
+static SOURCES: LazyLock<ArrayRef> = LazyLock::new(|| words::list(Source::ALL.map(Source::name)));
+static QUALITIES: LazyLock<ArrayRef> = LazyLock::new(|| words::list(Quality::ALL.map(Quality::name)));
+static MODES: LazyLock<ArrayRef> = LazyLock::new(|| words::list(Mode::ALL.map(Mode::name)));
 
 /// Rows of the table of intervals.
 pub(crate) struct Intervals {
@@ -217,7 +223,7 @@ pub(crate) struct Intervals {
     source: Words,
     start_time: Times,
     end_time: Times,
-    energy: [Decimal128Builder; 4],
+    energy: [Decimal64Builder; 4],
     quality: [Words; 4],
     gap: BooleanBuilder,
     state: State,
@@ -236,34 +242,35 @@ pub(crate) struct IntervalRow<'a> {
 }
 
 impl Intervals {
-    pub(crate) fn new(topic: &Arc<str>, partition: i32) -> Self {
+    /// With room for so many rows.
+    pub(crate) fn new(topic: &Arc<str>, partition: i32, rows: usize) -> Self {
         Intervals {
-            client_id: Names::new(),
-            device_id: StringBuilder::new(),
-            source: Words::new(),
-            start_time: times(),
-            end_time: times(),
-            energy: std::array::from_fn(|_| decimals()),
-            quality: std::array::from_fn(|_| Words::new()),
-            gap: BooleanBuilder::new(),
-            state: State::new(),
-            place: Place::new(topic, partition),
+            client_id: Names::with_capacity(rows),
+            device_id: device_ids(rows),
+            source: Words::with_capacity(&SOURCES, rows),
+            start_time: times(rows),
+            end_time: times(rows),
+            energy: std::array::from_fn(|_| decimals(rows)),
+            quality: std::array::from_fn(|_| Words::with_capacity(&QUALITIES, rows)),
+            gap: BooleanBuilder::with_capacity(rows),
+            state: State::new(rows),
+            place: Place::new(topic, partition, rows),
             rows: 0,
         }
     }
 
     pub(crate) fn push(&mut self, row: &IntervalRow<'_>) {
         self.rows += 1;
-        self.client_id.append_value(row.client_id);
+        self.client_id.append(row.client_id);
         self.device_id.append_value(&row.end.device_id);
-        self.source.append_value(row.source.name());
+        self.source.append(row.source as usize);
         self.start_time.append_value(row.interval.start_ms);
         self.end_time.append_value(row.interval.end_ms);
         for (column, energy) in self.energy.iter_mut().zip(row.interval.energy_mwh) {
-            column.append_option(energy.map(i128::from));
+            column.append_option(energy);
         }
         for (column, quality) in self.quality.iter_mut().zip(row.interval.quality) {
-            column.append_value(quality.name());
+            column.append(quality as usize);
         }
         self.gap.append_value(row.interval.gap);
         self.state.push(row.end, row.received_at_ms);
@@ -272,17 +279,19 @@ impl Intervals {
 
     fn finish(mut self) -> Result<Option<RecordBatch>, ArrowError> {
         let mut columns = vec![
-            array(&mut self.client_id),
+            self.client_id.finish()?,
             array(&mut self.device_id),
-            array(&mut self.source),
+            self.source.finish()?,
             array(&mut self.start_time),
             array(&mut self.end_time),
         ];
         columns.extend(self.energy.iter_mut().map(|column| array(column)));
-        columns.extend(self.quality.iter_mut().map(|column| array(column)));
+        for column in &mut self.quality {
+            columns.push(column.finish()?);
+        }
         columns.push(array(&mut self.gap));
-        self.state.finish(&mut columns);
-        self.place.finish(&mut columns);
+        self.state.finish(&mut columns)?;
+        self.place.finish(&mut columns, self.rows)?;
         batch(&INTERVALS, columns, self.rows)
     }
 }
@@ -293,26 +302,27 @@ pub(crate) struct Readings {
     device_id: StringBuilder,
     timestamp: Times,
     in_chain: BooleanBuilder,
-    counters: [Decimal128Builder; 4],
+    counters: [Decimal64Builder; 4],
     limits: [Int64Builder; LIMITS.len()],
-    modulus: Decimal128Builder,
+    modulus: Decimal64Builder,
     state: State,
     place: Place,
     rows: usize,
 }
 
 impl Readings {
-    pub(crate) fn new(topic: &Arc<str>, partition: i32) -> Self {
+    /// With room for so many rows.
+    pub(crate) fn new(topic: &Arc<str>, partition: i32, rows: usize) -> Self {
         Readings {
-            client_id: Names::new(),
-            device_id: StringBuilder::new(),
-            timestamp: times(),
-            in_chain: BooleanBuilder::new(),
-            counters: std::array::from_fn(|_| decimals()),
-            limits: std::array::from_fn(|_| Int64Builder::new()),
-            modulus: decimals(),
-            state: State::new(),
-            place: Place::new(topic, partition),
+            client_id: Names::with_capacity(rows),
+            device_id: device_ids(rows),
+            timestamp: times(rows),
+            in_chain: BooleanBuilder::with_capacity(rows),
+            counters: std::array::from_fn(|_| decimals(rows)),
+            limits: std::array::from_fn(|_| Int64Builder::with_capacity(rows)),
+            modulus: decimals(rows),
+            state: State::new(rows),
+            place: Place::new(topic, partition, rows),
             rows: 0,
         }
     }
@@ -325,7 +335,7 @@ impl Readings {
         position: Position,
     ) {
         self.rows += 1;
-        self.client_id.append_value(client_id);
+        self.client_id.append(client_id);
         self.device_id.append_value(&point.device_id);
         self.timestamp.append_value(point.time_ms);
         self.in_chain.append_value(point.quantities.counters().is_some());
@@ -335,14 +345,14 @@ impl Readings {
         for (column, limit_w) in self.limits.iter_mut().zip(limit_w) {
             column.append_value(i64::from(limit_w));
         }
-        self.modulus.append_option((limits.modulus_mwh > 0).then_some(i128::from(limits.modulus_mwh)));
+        self.modulus.append_option((limits.modulus_mwh > 0).then_some(limits.modulus_mwh as i64));
         self.state.push(point, received_at_ms);
         self.place.push(position, position);
     }
 
     fn finish(mut self) -> Result<Option<RecordBatch>, ArrowError> {
         let mut columns = vec![
-            array(&mut self.client_id),
+            self.client_id.finish()?,
             array(&mut self.device_id),
             array(&mut self.timestamp),
             array(&mut self.in_chain),
@@ -350,8 +360,8 @@ impl Readings {
         columns.extend(self.counters.iter_mut().map(|column| array(column)));
         columns.extend(self.limits.iter_mut().map(|column| array(column)));
         columns.push(array(&mut self.modulus));
-        self.state.finish(&mut columns);
-        self.place.finish(&mut columns);
+        self.state.finish(&mut columns)?;
+        self.place.finish(&mut columns, self.rows)?;
         batch(&READINGS, columns, self.rows)
     }
 }
@@ -368,10 +378,10 @@ pub(crate) struct Rejected {
 impl Rejected {
     pub(crate) fn new(topic: &Arc<str>, partition: i32) -> Self {
         Rejected {
-            reason: Names::new(),
-            rejected_at: times(),
+            reason: Names::with_capacity(0),
+            rejected_at: times(0),
             record: BinaryBuilder::new(),
-            place: Place::new(topic, partition),
+            place: Place::new(topic, partition, 0),
             rows: 0,
         }
     }
@@ -385,16 +395,15 @@ impl Rejected {
         cause: Position,
     ) {
         self.rows += 1;
-        self.reason.append_value(reason.name());
+        self.reason.append(reason.name());
         self.rejected_at.append_value(at_ms);
         self.record.append_value(record);
         self.place.push(position, cause);
     }
 
     fn finish(mut self) -> Result<Option<RecordBatch>, ArrowError> {
-        let mut columns =
-            vec![array(&mut self.reason), array(&mut self.rejected_at), array(&mut self.record)];
-        self.place.finish(&mut columns);
+        let mut columns = vec![self.reason.finish()?, array(&mut self.rejected_at), array(&mut self.record)];
+        self.place.finish(&mut columns, self.rows)?;
         batch(&REJECTED, columns, self.rows)
     }
 }

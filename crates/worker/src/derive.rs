@@ -5,11 +5,10 @@
 //! matter either.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use wattline_clickhouse_sink::{DisplacedReading, StoredReading};
-use wattline_counters::{Chain, Inserted, LastReadings, Link, Reading, pair};
+use wattline_counters::{ByDevice, Chain, Inserted, LastReadings, Link, Reading, pair};
 use wattline_model::{
     Interval, Kind, Limits, Mode, Point, Position, Quality, Quantities, Quantity, RejectReason, Source,
 };
@@ -96,7 +95,7 @@ impl Deriver {
         if self.kind == Kind::Battery {
             return Vec::new();
         }
-        let mut spans = HashMap::<u128, Wanted<'a>>::new();
+        let mut spans = ByDevice::<Wanted<'a>>::default();
         for (header, point) in points(batch) {
             if point.quantities.counters().is_none() {
                 continue;
@@ -126,9 +125,11 @@ impl Deriver {
         wanted: &[Wanted<'_>],
         looked_up: LookedUp,
     ) -> Result<(Rows, Counts), arrow_schema::ArrowError> {
+        let points = points(batch).count();
+        let readings = if self.kind == Kind::Battery { 0 } else { points };
         let mut out = Output {
-            intervals: Intervals::new(&self.topic, self.partition),
-            readings: Readings::new(&self.topic, self.partition),
+            intervals: Intervals::new(&self.topic, self.partition, points),
+            readings: Readings::new(&self.topic, self.partition, readings),
             rejected: Rejected::new(&self.topic, self.partition),
             counts: Counts::default(),
         };
@@ -147,8 +148,8 @@ impl Deriver {
     }
 
     /// The chains of the devices that were looked up.
-    fn chains(&self, wanted: &[Wanted<'_>], stored: &[Stored]) -> HashMap<u128, Device> {
-        let mut known = HashMap::<u128, Vec<Link<Origin>>>::with_capacity(wanted.len());
+    fn chains(&self, wanted: &[Wanted<'_>], stored: &[Stored]) -> ByDevice<Device> {
+        let mut known = ByDevice::<Vec<Link<Origin>>>::default();
         for device in wanted {
             known.insert(self.key(device.client_id, device.device_id), Vec::new());
         }
@@ -165,7 +166,7 @@ impl Deriver {
             links.sort_unstable_by_key(|link| (link.reading.time_ms, Reverse(link.reading.counters)));
             links.dedup_by_key(|link| link.reading.time_ms);
         }
-        let mut chains = HashMap::with_capacity(known.len());
+        let mut chains = ByDevice::default();
         for device in wanted {
             let key = self.key(device.client_id, device.device_id);
             if let Some(links) = known.remove(&key) {
@@ -182,7 +183,7 @@ impl Deriver {
         record: &Record<'_>,
         batch: &[Input<'_>],
         stored: &[Stored],
-        chains: &mut HashMap<u128, Device>,
+        chains: &mut ByDevice<Device>,
         out: &mut Output,
     ) {
         let header = &record.header;
@@ -237,7 +238,7 @@ impl Deriver {
     }
 
     /// Remembers the last reading of each device of a batch, where the batch can tell which that is.
-    fn remember(&mut self, chains: HashMap<u128, Device>) {
+    fn remember(&mut self, chains: ByDevice<Device>) {
         for (key, device) in chains {
             let Some(youngest) =
                 device.chain.last().map(|link| (link.reading.time_ms, link.reading.counters))

@@ -15,6 +15,7 @@ mod simulation;
 mod sinks;
 mod supervisor;
 mod task;
+mod words;
 
 pub use columns::Rows;
 pub use derive::{Counts, Deriver, Input, LookedUp, Wanted};

@@ -25,9 +25,16 @@ use crate::settings::Settings;
 use crate::sinks::{Files, Offsets, RejectedTopic, Tables};
 use crate::{clock, metrics};
 
+/// Records that are taken without a look at the clock or at who wants the task to stop.
+const TAKE_MAX: usize = 256;
+/// While a batch is open its records may gather for so long: a task that wakes for each of them costs more
+/// than the record.
+const GATHER: Duration = Duration::from_millis(10);
+
 /// What happens to a partition.
 enum Event {
-    Record(Delivery),
+    /// Records were taken from the queue.
+    Records,
     /// The batch is old enough to be written.
     FlushDue,
     /// The files are old enough to be finished.
@@ -134,9 +141,19 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         if self.progress.is_none() && self.is_stored_already().await? {
             return Err(TaskError::StoredWithoutOffset);
         }
+        let mut taken = Vec::with_capacity(TAKE_MAX);
+        let mut gathered_at = Instant::now();
         loop {
-            match self.next(&mut records, &mut stop).await {
-                Event::Record(delivery) => self.take(delivery).await?,
+            match self.next(&mut records, &mut taken, gathered_at, &mut stop).await {
+                Event::Records => {
+                    gathered_at = Instant::now();
+                    if taken.len() < TAKE_MAX {
+                        gathered_at += GATHER;
+                    }
+                    for delivery in taken.drain(..) {
+                        self.take(delivery).await?;
+                    }
+                }
                 Event::FlushDue => self.flush(None).await?,
                 Event::FilesDue => self.finish_files().await?,
                 Event::Stop => {
@@ -169,8 +186,11 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
     async fn next(
         &mut self,
         records: &mut mpsc::UnboundedReceiver<Delivery>,
+        taken: &mut Vec<Delivery>,
+        gathered_at: Instant,
         stop: &mut watch::Receiver<bool>,
     ) -> Event {
+        let more_at = self.batch.since.map(|_| gathered_at);
         let flush_at =
             self.batch.since.filter(|_| self.batch_may_end()).map(|since| since + self.settings.flush_after);
         let files_at = self
@@ -183,9 +203,9 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
             _ = stop.wait_for(|stop| *stop) => Event::Stop,
             () = until(flush_at) => Event::FlushDue,
             () = until(files_at) => Event::FilesDue,
-            delivery = records.recv() => match delivery {
-                Some(delivery) => Event::Record(delivery),
-                None => Event::Stop,
+            count = more(records, taken, more_at) => match count {
+                0 => Event::Stop,
+                _ => Event::Records,
             },
         }
     }
@@ -521,6 +541,20 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 fn day_of(time_ms: i64) -> Date {
     Offset::UTC.to_datetime(Timestamp::from_millisecond(time_ms).unwrap_or(Timestamp::UNIX_EPOCH)).date()
+}
+
+/// Takes what is there at that time, and waits where there is nothing. Returns 0 when no more will come.
+async fn more(
+    records: &mut mpsc::UnboundedReceiver<Delivery>,
+    taken: &mut Vec<Delivery>,
+    at: Option<Instant>,
+) -> usize {
+    if let Some(at) = at
+        && at > Instant::now()
+    {
+        sleep_until(at).await;
+    }
+    records.recv_many(taken, TAKE_MAX).await
 }
 
 async fn until(deadline: Option<Instant>) {

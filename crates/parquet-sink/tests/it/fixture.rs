@@ -10,7 +10,7 @@ use arrow_array::builder::{
 use arrow_array::types::{Int8Type, Int32Type};
 use arrow_array::{Array, ArrayRef, Int32Array, Int64Array, RecordBatch, UInt64Array};
 use arrow_schema::{Field, Schema, SchemaRef};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 pub fn day() -> jiff::civil::Date {
@@ -203,9 +203,12 @@ pub fn intervals(readings: &RecordBatch) -> RecordBatch {
 }
 
 /// All rows of a file.
-pub fn read(path: &Path) -> RecordBatch {
+/// The rows of a file, in the types that the batches had.
+pub fn read(path: &Path, schema: SchemaRef) -> RecordBatch {
+    let options = ArrowReaderOptions::new().with_schema(schema);
+    let file = File::open(path).unwrap();
     let reader =
-        ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
+        ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).unwrap().build().unwrap();
     whole(&reader.map(Result::unwrap).collect::<Vec<_>>())
 }
 

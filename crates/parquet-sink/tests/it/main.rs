@@ -64,7 +64,8 @@ fn a_file_appears_whole_under_the_name_of_its_range() {
     let position = |n| Position { offset: 1_000 + n / 50, index: (n % 50) as i32 };
     let expected: Vec<_> = (0..200).map(|n| (1_795_000_000_000 + n / 50 * 300_000, position(n))).collect();
     assert_eq!(found, expected);
-    assert_eq!(fixture::read(&finished.path), fixture::whole(&Fleet::new(50).take(4)));
+    let written = fixture::whole(&Fleet::new(50).take(4));
+    assert_eq!(fixture::read(&finished.path, written.schema()), written);
 
     let file = SerializedFileReader::new(fs::File::open(&finished.path).unwrap()).unwrap();
     let metadata: Vec<(String, String)> = file

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Decimal128Type, Int32Type, Int64Type, TimestampMillisecondType, UInt64Type};
+use arrow_array::types::{Decimal64Type, Int32Type, Int64Type, TimestampMillisecondType, UInt64Type};
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};
 use jiff::civil::Date;
@@ -497,7 +497,7 @@ fn text(batch: &RecordBatch, name: &str, at: usize) -> String {
         }
         DataType::Utf8 => array.as_string::<i32>().value(at).to_owned(),
         DataType::Boolean => array.as_boolean().value(at).to_string(),
-        DataType::Decimal128(_, _) => array.as_primitive::<Decimal128Type>().value(at).to_string(),
+        DataType::Decimal64(_, _) => array.as_primitive::<Decimal64Type>().value(at).to_string(),
         DataType::Timestamp(_, _) => array.as_primitive::<TimestampMillisecondType>().value(at).to_string(),
         DataType::Int32 => array.as_primitive::<Int32Type>().value(at).to_string(),
         DataType::Int64 => array.as_primitive::<Int64Type>().value(at).to_string(),
@@ -507,8 +507,8 @@ fn text(batch: &RecordBatch, name: &str, at: usize) -> String {
 
 fn reading(batch: &RecordBatch, at: usize) -> Option<Box<StoredReadingRow>> {
     let decimal = |name: &str| {
-        let array = column(batch, name).as_primitive::<Decimal128Type>();
-        (!array.is_null(at)).then(|| array.value(at) as i64)
+        let array = column(batch, name).as_primitive::<Decimal64Type>();
+        (!array.is_null(at)).then(|| array.value(at))
     };
     let counters = wattline_model::COUNTERS.map(|quantity| decimal(quantity.name()));
     let [Some(charge), Some(discharge), Some(home), Some(solar)] = counters else { return None };
