@@ -18,6 +18,8 @@ GRANT SELECT, INSERT ON wattline.intervals TO wattline_writer;
 GRANT SELECT, INSERT ON wattline.readings TO wattline_writer;
 GRANT SELECT, INSERT ON wattline.rejected TO wattline_writer;
 GRANT SELECT, INSERT ON wattline.devices TO wattline_writer;
+-- `wattline doctor` looks which migrations were applied.
+GRANT SELECT ON wattline.schema_migrations TO wattline_writer;
 
 -- Analysts, dashboards and `wattline audit`.
 CREATE ROLE IF NOT EXISTS wattline_reader;

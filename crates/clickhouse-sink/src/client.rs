@@ -2,18 +2,22 @@
 
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clickhouse::{Client, RowOwned, RowRead, query::Query, sql::Identifier};
 
 use crate::error::ClickHouseError;
 use crate::metrics;
+use crate::tls::{self, TlsError};
 
 /// Where ClickHouse is and who we are to it.
 #[derive(Clone)]
 pub struct Settings {
-    /// `http://host:8123`
+    /// `http://host:8123`, or `https://host:8443`
     pub url: String,
+    /// The authorities of an `https://` server in PEM; those of the operating system where there is no file.
+    pub tls_ca_file: Option<PathBuf>,
     pub database: String,
     pub user: String,
     pub password: String,
@@ -44,17 +48,22 @@ pub struct ClickHouse {
 }
 
 impl ClickHouse {
-    pub fn new(settings: Settings) -> Self {
-        let mut server = Client::default().with_url(settings.url);
+    /// Fails only where the authorities of an `https://` server cannot be read.
+    pub fn new(settings: Settings) -> Result<Self, TlsError> {
+        let client = match settings.url.starts_with("https://") {
+            true => tls::client(settings.tls_ca_file.as_deref())?,
+            false => Client::default(),
+        };
+        let mut server = client.with_url(settings.url);
         if !settings.user.is_empty() {
             server = server.with_user(settings.user).with_password(settings.password);
         }
-        Self {
+        Ok(Self {
             client: server.clone().with_database(&settings.database),
             server,
             database: settings.database,
             request_timeout: settings.request_timeout,
-        }
+        })
     }
 
     /// The database of this name with something behind it, on the same server.

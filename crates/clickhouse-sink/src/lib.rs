@@ -14,7 +14,7 @@
 //! | `Nullable(String)` | `Utf8` | oem_raw_data |
 //! | `String` | `Binary` | record |
 //! | `DateTime64(3, 'UTC')` | `Timestamp(Millisecond, "UTC")` | start_time, end_time, timestamp, received_at, rejected_at |
-//! | `Nullable(Decimal(18, 3))` | `Decimal128(18, 3)` | energies, counters, last_*, counter_modulus_wh |
+//! | `Nullable(Decimal(18, 3))` | `Decimal64(18, 3)` | energies, counters, last_*, counter_modulus_wh |
 //! | `Bool`, `Nullable(Bool)` | `Boolean` | gap, last_is_online, in_chain, last_is_grid_online |
 //! | `Int64`, `Int32`, `UInt64` | the same | limit_*_w, _offset; _partition, _index; _version |
 //!
@@ -27,6 +27,7 @@ mod batch;
 mod client;
 mod devices;
 mod error;
+mod examine;
 mod insert;
 mod metrics;
 mod migrate;
@@ -35,12 +36,14 @@ mod rejected;
 mod replacement;
 mod retention;
 mod table;
+mod tls;
 
 pub use audit::{RejectedPosition, StoredInterval, StoredPoint};
 pub use batch::RowId;
 pub use client::{ClickHouse, Settings};
 pub use devices::PublishedDevice;
 pub use error::{ClickHouseError, Source};
+pub use examine::ServerState;
 pub use insert::{Range, Verified, arrow_stream};
 pub use metrics::describe_metrics;
 pub use migrate::MigrateError;
@@ -49,3 +52,4 @@ pub use rejected::{RejectedFilter, RejectedPlace, RejectedRow};
 pub use replacement::{Left, Replacement};
 pub use retention::Retention;
 pub use table::Table;
+pub use tls::TlsError;

@@ -51,21 +51,37 @@ impl ClickHouse {
         self.answered("create the database", create.execute()).await?;
         self.run("record migrations", RECORD_TABLE).await?;
 
+        let mut applied = Vec::new();
+        for migration in self.missing().await? {
+            self.apply(migration).await?;
+            tracing::info!(migration = migration.name, "applied");
+            applied.push(migration.name);
+        }
+        Ok(applied)
+    }
+
+    /// The names of the migrations that this database lacks. It has to be there.
+    pub async fn missing_migrations(&self) -> Result<Vec<&'static str>, MigrateError> {
+        let query = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'schema_migrations'";
+        let tables: Vec<u64> = self.fetch_all("look for migrations", self.client.query(query)).await?;
+        if tables == [0] {
+            return Ok(MIGRATIONS.iter().map(|migration| migration.name).collect());
+        }
+        Ok(self.missing().await?.into_iter().map(|migration| migration.name).collect())
+    }
+
+    async fn missing(&self) -> Result<Vec<&'static Migration>, MigrateError> {
         let recorded = self.client.query("SELECT name, sql FROM schema_migrations FINAL");
         let recorded: Vec<(String, String)> = self.fetch_all("read migrations", recorded).await?;
-        let mut applied = Vec::new();
+        let mut missing = Vec::new();
         for migration in MIGRATIONS {
             match recorded.iter().find(|(name, _)| name == migration.name) {
                 Some((_, sql)) if sql == migration.sql => {}
                 Some(_) => return Err(MigrateError::Changed { name: migration.name }),
-                None => {
-                    self.apply(migration).await?;
-                    tracing::info!(migration = migration.name, "applied");
-                    applied.push(migration.name);
-                }
+                None => missing.push(migration),
             }
         }
-        Ok(applied)
+        Ok(missing)
     }
 
     async fn apply(&self, migration: &Migration) -> Result<(), MigrateError> {

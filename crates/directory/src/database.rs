@@ -45,15 +45,50 @@ pub struct Directory {
 impl Directory {
     /// Connects. The file of a `sqlite:` URL is created when it is missing.
     pub async fn open(url: &str) -> anyhow::Result<Self> {
+        Self::connect(&creating_url(url)).await
+    }
+
+    /// Connects to a database that has to be there.
+    pub async fn open_existing(url: &str) -> anyhow::Result<Self> {
+        Self::connect(url).await
+    }
+
+    async fn connect(url: &str) -> anyhow::Result<Self> {
         sqlx::any::install_default_drivers();
         let options = AnyPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .after_connect(|connection, _| Box::pin(set_up(connection)));
         // The URL may hold a password, so it is not part of the error.
-        let pool =
-            options.connect(&creating_url(url)).await.context("cannot open the directory's database")?;
+        let pool = options.connect(url).await.context("cannot open the directory's database")?;
         Ok(Self { pool })
+    }
+
+    /// How many of the migrations this database lacks.
+    pub async fn missing_migrations(&self) -> anyhow::Result<usize> {
+        let is_recorded: i64 = match self.pool.acquire().await?.backend_name() {
+            POSTGRES => {
+                sqlx::query_scalar(
+                    "SELECT COUNT(*) FROM pg_catalog.pg_tables \
+                     WHERE tablename = '_sqlx_migrations' AND schemaname = current_schema()",
+                )
+                .fetch_one(&self.pool)
+                .await?
+            }
+            _ => {
+                sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'")
+                    .fetch_one(&self.pool)
+                    .await?
+            }
+        };
+        if is_recorded == 0 {
+            return Ok(MIGRATIONS.len());
+        }
+        let applied: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM _sqlx_migrations WHERE success")
+            .fetch_one(&self.pool)
+            .await
+            .context("cannot read which migrations were applied")?;
+        Ok(MIGRATIONS.len().saturating_sub(usize::try_from(applied)?))
     }
 
     /// Applies the migrations that this database lacks. A second run does nothing.

@@ -4,7 +4,9 @@
 //! This is the only crate that uses rdkafka. It must not know points or sinks: a record is bytes.
 
 mod consumer;
+mod examine;
 mod group;
+mod heard;
 mod metrics;
 mod missing;
 mod producer;
@@ -18,6 +20,7 @@ use rdkafka::ClientConfig;
 pub use consumer::{
     Assigned, CommitError, Committer, ConsumeError, Consumer, ConsumerSettings, Delivery, Partitions, Start,
 };
+pub use examine::{Examiner, TopicState, may_append, topic_settings};
 pub use group::group_members;
 pub use metrics::describe_metrics;
 pub use producer::{Appended, Health, Producer, ProducerSettings, Record};
@@ -41,12 +44,17 @@ impl std::fmt::Display for TopicPartition {
 /// A committed offset and its metadata.
 pub type Committed = (i64, String);
 
+/// The version of librdkafka.
+pub fn client_version() -> String {
+    rdkafka::util::get_rdkafka_version().1
+}
+
 /// How to reach the cluster.
 #[derive(Clone)]
 pub struct Connection {
     /// `host:port,host:port`.
     pub brokers: String,
-    /// Further librdkafka properties (TLS, SASL, …), by their own names. Values may be secret.
+    /// TLS, SASL and whatever else there is, as librdkafka's properties by their own names. Values may be secret.
     pub properties: BTreeMap<String, String>,
 }
 

@@ -4,10 +4,11 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::Connection;
+use crate::heard::{Heard, metadata};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -52,10 +53,8 @@ pub async fn create_topics(connection: &Connection, topics: &[Topic]) -> anyhow:
 
 /// The topics of the cluster, each with its number of partitions.
 pub fn partition_counts(connection: &Connection) -> anyhow::Result<BTreeMap<String, i32>> {
-    let client: BaseConsumer = connection.config().create()?;
-    let metadata = client
-        .fetch_metadata(None, TIMEOUT)
-        .with_context(|| format!("no Kafka broker answers at {}", connection.brokers))?;
+    let client: BaseConsumer<Heard> = connection.config().create_with_context(Heard::default())?;
+    let metadata = metadata(connection, &client, None, TIMEOUT)?;
     Ok(metadata
         .topics()
         .iter()

@@ -94,7 +94,7 @@ impl Folder {
 }
 
 /// What lies in a folder; nothing when there is no such folder.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, ParquetSinkError> {
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, ParquetSinkError> {
     let listed = match fs::read_dir(folder) {
         Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -105,7 +105,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, ParquetSinkError> {
     listed.map_err(|error| ParquetSinkError::io("list", folder, error))
 }
 
-fn file_name(path: &Path) -> Option<&str> {
+pub(crate) fn file_name(path: &Path) -> Option<&str> {
     path.file_name()?.to_str()
 }
 

@@ -21,6 +21,7 @@ mod metrics;
 mod name;
 mod part;
 mod read;
+mod rehearse;
 mod replacement;
 
 pub use error::ParquetSinkError;
@@ -30,4 +31,5 @@ pub use name::Kind;
 pub use parquet::errors::ParquetError;
 pub use part::{FinishedFile, PartFile};
 pub use read::{Columns, Position, StoredInterval, StoredPoint, Texts, derived_intervals, points, rows};
+pub use rehearse::Space;
 pub use replacement::Replacement;

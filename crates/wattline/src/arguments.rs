@@ -23,6 +23,12 @@ pub enum Command {
     Worker,
     /// Create or update what the other commands need: Kafka topics, ClickHouse tables, the directory.
     Migrate,
+    /// Look whether everything that is configured is there and fits, and say what to do where it does not; exit 1
+    /// where something failed. Nothing is changed.
+    Doctor {
+        #[arg(long)]
+        json: bool,
+    },
     /// Compare what Kafka has with what is in ClickHouse and in Parquet; exit 1 where they differ.
     Audit {
         #[arg(long)]

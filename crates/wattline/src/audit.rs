@@ -26,7 +26,7 @@ pub async fn run(
         topic_counters: config.kafka.topic_counters.clone(),
         complete,
     };
-    let clickhouse = ClickHouse::new(config.clickhouse.settings()?);
+    let clickhouse = ClickHouse::new(config.clickhouse.settings()?)?;
     let report = wattline_audit::audit(&settings, &clickhouse, &Folder::new(&config.parquet.dir)).await?;
     if let Some(file) = prometheus {
         textfile::write(file, &report, jiff::Timestamp::now(), began.elapsed())?;

@@ -1,5 +1,7 @@
 //! The configuration: its sections and keys, their defaults, and the checks that turn it into settings.
 
+mod security;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -41,6 +43,14 @@ pub struct Log {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Kafka {
     pub brokers: String,
+    pub security_protocol: String,
+    pub tls_ca_file: String,
+    pub tls_certificate_file: String,
+    pub tls_key_file: String,
+    pub sasl_mechanism: String,
+    pub sasl_username: String,
+    pub sasl_password: String,
+    pub sasl_password_file: String,
     pub properties: BTreeMap<String, String>,
     pub topic_intervals: String,
     pub topic_counters: String,
@@ -134,6 +144,7 @@ pub struct Worker {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct ClickHouse {
     pub url: String,
+    pub tls_ca_file: String,
     pub database: String,
     pub user: String,
     pub password: String,
@@ -162,6 +173,14 @@ impl Default for Kafka {
     fn default() -> Self {
         Kafka {
             brokers: "127.0.0.1:9092".into(),
+            security_protocol: "plaintext".into(),
+            tls_ca_file: String::new(),
+            tls_certificate_file: String::new(),
+            tls_key_file: String::new(),
+            sasl_mechanism: "SCRAM-SHA-512".into(),
+            sasl_username: String::new(),
+            sasl_password: String::new(),
+            sasl_password_file: String::new(),
             properties: BTreeMap::new(),
             topic_intervals: "wattline.intervals".into(),
             topic_counters: "wattline.counters".into(),
@@ -268,6 +287,7 @@ impl Default for ClickHouse {
     fn default() -> Self {
         ClickHouse {
             url: "http://127.0.0.1:8123".into(),
+            tls_ca_file: String::new(),
             database: "wattline".into(),
             user: String::new(),
             password: String::new(),
@@ -310,6 +330,11 @@ impl std::fmt::Debug for ClickHouse {
     }
 }
 
+/// What stands in a file, without what the environment puts over it.
+pub fn read_file(file: &Path) -> anyhow::Result<Config> {
+    wattline_runtime::load(Some(file), std::iter::empty())
+}
+
 /// Reads the configuration from the defaults, the file and the environment.
 #[expect(clippy::disallowed_methods, reason = "the binary is where the environment is read")]
 pub fn read(file: Option<&Path>) -> anyhow::Result<Config> {
@@ -326,7 +351,7 @@ pub fn fail_at() -> Option<String> {
 impl Kafka {
     pub fn connection(&self) -> anyhow::Result<Connection> {
         ensure!(!self.brokers.trim().is_empty(), "kafka.brokers must name a broker: host:port");
-        Ok(Connection { brokers: self.brokers.clone(), properties: self.properties.clone() })
+        Ok(Connection { brokers: self.brokers.clone(), properties: security::properties(self)? })
     }
 
     pub fn topics(&self) -> anyhow::Result<Vec<Topic>> {
@@ -388,9 +413,14 @@ impl Directory {
 
 impl ClickHouse {
     pub fn settings(&self) -> anyhow::Result<wattline_clickhouse_sink::Settings> {
+        let is_secured = self.url.starts_with("https://");
         ensure!(
-            self.url.starts_with("http://"),
-            "clickhouse.url must begin with http://; TLS is not there yet"
+            is_secured || self.url.starts_with("http://"),
+            "clickhouse.url must begin with http:// or https://"
+        );
+        ensure!(
+            is_secured || self.tls_ca_file.is_empty(),
+            "clickhouse.tls_ca_file is for a clickhouse.url that begins with https://"
         );
         let is_name = |text: &str| {
             !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -398,6 +428,7 @@ impl ClickHouse {
         ensure!(is_name(&self.database), "clickhouse.database must have letters, digits and _ only");
         Ok(wattline_clickhouse_sink::Settings {
             url: self.url.clone(),
+            tls_ca_file: (!self.tls_ca_file.is_empty()).then(|| self.tls_ca_file.clone().into()),
             database: self.database.clone(),
             user: self.user.clone(),
             password: secret(

@@ -5,6 +5,7 @@
 mod arguments;
 mod audit;
 mod config;
+mod doctor;
 mod gateway;
 mod manage;
 mod migrate;
@@ -13,6 +14,7 @@ mod rebuild;
 mod rejected;
 mod worker;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -48,17 +50,18 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let outcome = runtime.block_on(command(arguments.command, config));
+    let outcome = runtime.block_on(command(arguments.command, config, arguments.config.as_deref()));
     // A thread that is stuck in a call to Kafka must not hold up the end for ever.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     outcome
 }
 
-async fn command(command: Command, config: Config) -> anyhow::Result<ExitCode> {
+async fn command(command: Command, config: Config, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     match command {
         Command::Gateway => gateway::run(config).await?,
         Command::Worker => worker::run(config).await?,
         Command::Migrate => migrate::run(config).await?,
+        Command::Doctor { json } => return doctor::run(config, file, json).await,
         Command::Audit { json, complete, prometheus } => {
             return audit::run(config, json, complete, prometheus.as_deref()).await;
         }

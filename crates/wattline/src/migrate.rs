@@ -9,7 +9,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let retention = config.retention()?;
     let created = wattline_kafka::create_topics(&config.kafka.connection()?, &config.kafka.topics()?).await?;
     info!(?created, "Kafka topics");
-    let tables = ClickHouse::new(config.clickhouse.settings()?);
+    let tables = ClickHouse::new(config.clickhouse.settings()?)?;
     let applied = tables.migrate().await?;
     info!(?applied, "ClickHouse migrations");
     let changed = tables.keep_for(retention).await?;

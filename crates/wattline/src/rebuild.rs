@@ -76,7 +76,7 @@ impl<'a> Site<'a> {
         Ok(Site {
             config,
             kafka: config.kafka.connection()?,
-            tables: Tables::of(&ClickHouse::new(config.clickhouse.settings()?)),
+            tables: Tables::of(&ClickHouse::new(config.clickhouse.settings()?)?),
             files: Files::of(&folder)?,
             folder,
         })
@@ -232,7 +232,7 @@ impl<'a> Site<'a> {
         tables.context("the tables are not exchanged; `wattline rebuild --yes` goes on from here")?;
         wattline_failpoint::pass("rebuild-tables-exchanged");
         // Not before the audit of the new tables, which are to hold all that was computed.
-        ClickHouse::new(self.config.clickhouse.settings()?).keep_for(self.config.retention()?).await?;
+        ClickHouse::new(self.config.clickhouse.settings()?)?.keep_for(self.config.retention()?).await?;
         Ok(self.tables.finish().await?)
     }
 

@@ -18,7 +18,7 @@ use crate::config::Config;
 const ROWS_AT_ONCE_MAX: usize = 200;
 
 pub async fn run(config: Config, command: RejectedCommand) -> anyhow::Result<()> {
-    let tables = ClickHouse::new(config.clickhouse.settings()?);
+    let tables = ClickHouse::new(config.clickhouse.settings()?)?;
     match command {
         RejectedCommand::List { selection, limit, json } => {
             list(&tables, &filter(selection), limit, json).await

@@ -34,7 +34,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let connection = config.kafka.connection()?;
     let settings = config.worker.settings(&config.kafka, &config.parquet)?;
     let consumer = config.worker.consumer(&config.kafka)?;
-    let tables = ClickHouse::new(config.clickhouse.settings()?);
+    let tables = ClickHouse::new(config.clickhouse.settings()?)?;
     rebuild::refuse_during_exchange(&tables).await?;
     let row_group_bytes_max = config.parquet.row_group_bytes_max as usize;
     let files = Folder::new(&config.parquet.dir).with_row_group_bytes_max(row_group_bytes_max);

@@ -48,6 +48,7 @@ pub fn url() -> String {
 pub fn settings(database: &str) -> Settings {
     Settings {
         url: url(),
+        tls_ca_file: None,
         database: database.to_owned(),
         user: String::new(),
         password: String::new(),
@@ -63,7 +64,7 @@ pub fn with_database<F: Future<Output = ()>>(name: &str, test: impl FnOnce(Datab
         let server = clickhouse::Client::default().with_url(url());
         let drop = format!("DROP DATABASE IF EXISTS {database}");
         server.query(&drop).execute().await.expect("the test ClickHouse answers");
-        let sink = ClickHouse::new(settings(&database));
+        let sink = ClickHouse::new(settings(&database)).expect("a client");
         sink.migrate().await.unwrap();
         test(Database { sink, client: server.clone().with_database(&database) }).await;
         server.query(&drop).execute().await.unwrap();

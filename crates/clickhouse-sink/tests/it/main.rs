@@ -36,7 +36,8 @@ fn failures_are_told_apart() {
 
         // A port that nobody listens at.
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let nobody = ClickHouse::new(Settings { url: format!("http://{free}"), ..settings("x") });
+        let nobody =
+            ClickHouse::new(Settings { url: format!("http://{free}"), ..settings("x") }).expect("a client");
         let away = nobody.ping().await.unwrap_err();
         assert_eq!((away.kind(), away.is_transient()), ("unreachable", true), "{away}");
         assert!(std::error::Error::source(&away).is_some());
@@ -45,7 +46,7 @@ fn failures_are_told_apart() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", silent.local_addr().unwrap());
         let request_timeout = std::time::Duration::from_millis(200);
-        let mute = ClickHouse::new(Settings { url, request_timeout, ..settings("x") });
+        let mute = ClickHouse::new(Settings { url, request_timeout, ..settings("x") }).expect("a client");
         assert_eq!(mute.ping().await.unwrap_err().kind(), "unreachable");
     });
 }

@@ -18,7 +18,7 @@ pub(super) async fn run(
 ) -> anyhow::Result<()> {
     match command {
         DevicesCommand::Import { file } => import(directory, &file).await,
-        DevicesCommand::Publish => publish(directory, &ClickHouse::new(clickhouse.settings()?)).await,
+        DevicesCommand::Publish => publish(directory, &ClickHouse::new(clickhouse.settings()?)?).await,
     }
 }
 

@@ -8,6 +8,7 @@ mod commands;
 mod cookbook;
 mod counters;
 mod dashboards;
+mod doctor;
 mod forwarding;
 mod http;
 mod keep_out;

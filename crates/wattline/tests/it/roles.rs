@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::doctor::{ailments, doctor};
 use crate::http::{self, try_post_text};
 use crate::points::{BATTERY, COUNTER, MINUTE_MS, ago_ms, all_ok, interval, post_points, reading};
 use crate::process::{Process, until};
@@ -69,6 +70,13 @@ fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
+/// What the doctor finds wrong with ClickHouse.
+fn ailing_tables(site: &Site, keys: Keys<'_>) -> Vec<String> {
+    let (report, _) = doctor(site, keys);
+    let checks = ailments(&report).into_iter().map(|[check, ..]| check.to_owned());
+    checks.filter(|check| check.starts_with("clickhouse")).collect()
+}
+
 #[test]
 fn each_role_may_do_its_work_and_no_more() {
     let site = Site::bare("roles");
@@ -115,10 +123,12 @@ fn each_role_may_do_its_work_and_no_more() {
     ] {
         writer.refuses(sql);
     }
+    assert_eq!(ailing_tables(&site, keys), Vec::<String>::new());
     writer.stop();
 
     let reader = Engine::start(&site, "wattline_reader", port);
     run(&["audit", "--complete"]);
+    assert_eq!(ailing_tables(&site, keys), ["clickhouse.insert"]);
     assert_eq!(reader.ask("SELECT count() FROM readings_latest"), "3");
     let range = "since = now() - INTERVAL 1 DAY, until = now()";
     assert_eq!(

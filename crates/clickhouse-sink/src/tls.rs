@@ -1,0 +1,80 @@
+//! The way to a ClickHouse that speaks TLS.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clickhouse::Client;
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// Less than a server keeps a connection that is not used.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why there is no way.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("cannot read certificates in PEM from {}", path.display())]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: rustls::pki_types::pem::Error,
+    },
+    #[error("there is no certificate in {}", path.display())]
+    Empty { path: PathBuf },
+    #[error("a certificate in {} cannot be used", path.display())]
+    Unusable {
+        path: PathBuf,
+        #[source]
+        source: rustls::Error,
+    },
+    #[error("TLS 1.2 and 1.3")]
+    Versions(#[source] rustls::Error),
+    #[error("the certificate authorities of the operating system cannot be read")]
+    System(#[source] std::io::Error),
+}
+
+/// A client that speaks TLS with servers that these authorities vouch for: those of the file, or the operating
+/// system's where there is none.
+pub(crate) fn client(ca_file: Option<&Path>) -> Result<Client, TlsError> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_keepalive(Some(KEEPALIVE));
+    let connector =
+        HttpsConnectorBuilder::new().with_tls_config(config(ca_file)?).https_only().enable_http1();
+    let http = HttpClient::builder(TokioExecutor::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .build(connector.wrap_connector(tcp));
+    Ok(Client::with_http_client(http))
+}
+
+fn config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Versions)?;
+    let builder = match ca_file {
+        Some(path) => builder.with_root_certificates(roots(path)?),
+        None => builder.with_native_roots().map_err(TlsError::System)?,
+    };
+    Ok(builder.with_no_client_auth())
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
+    let unreadable = |source| TlsError::Unreadable { path: path.to_owned(), source };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
+        let added = roots.add(certificate.map_err(unreadable)?);
+        added.map_err(|source| TlsError::Unusable { path: path.to_owned(), source })?;
+    }
+    if roots.is_empty() {
+        return Err(TlsError::Empty { path: path.to_owned() });
+    }
+    Ok(roots)
+}
