@@ -78,7 +78,7 @@ impl PartFile {
         path: PathBuf,
     ) -> Result<Self, ParquetSinkError> {
         let temporary = Temporary { path };
-        let writer = properties(origin.kind, &schema)
+        let writer = properties(&schema)
             .and_then(|properties| {
                 // Without Arrow's own schema every reader takes the types of Parquet, whatever the batches were.
                 let options =

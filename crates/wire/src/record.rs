@@ -167,12 +167,15 @@ fn varint_length(value: u64) -> usize {
     (u64::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
 }
 
+/// Hardly any point takes less in a record, so that room for so many is room for all.
+const POINT_BYTES: usize = 72;
+
 /// Decodes a whole record. Fields that are not known are passed over, as Protobuf has it.
 pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
     let mut reader = Reader { bytes };
     let mut version = 0;
     let mut header = Header { client_id: "", request_id: "", received_at_ms: 0 };
-    let mut points = Vec::new();
+    let mut points = Vec::with_capacity((bytes.len() / POINT_BYTES).min(crate::POINTS_MAX));
     while let Some(field) = reader.field()? {
         match (field.number, field.value) {
             (VERSION_FIELD, Value::Uint(value)) => {
@@ -218,6 +221,15 @@ fn decode_point(bytes: &[u8]) -> Result<Point<'_>, RecordError> {
     const QUANTITY_LAST: u32 = QUANTITY_FIRST + Quantity::COUNT as u32 - 1;
     let mut reader = Reader { bytes };
     while let Some(field) = reader.field()? {
+        // Most fields are quantities: asked for first, they need no jump that is hard to foresee.
+        if let (QUANTITY_FIRST..=QUANTITY_LAST, Value::Uint(value)) = (field.number, &field.value) {
+            let quantity = Quantity::ALL[(field.number - QUANTITY_FIRST) as usize];
+            if *value > quantity.max_thousandths() as u64 {
+                return Err(RecordError::Undecodable("a quantity is too large"));
+            }
+            point.quantities.set(quantity, *value as i64);
+            continue;
+        }
         match (field.number, field.value) {
             (DEVICE_ID, Value::Bytes(value)) => point.device_id = Cow::Borrowed(text(value)?),
             (TIME_MS, Value::Uint(value)) => point.time_ms = value as i64,
@@ -225,13 +237,6 @@ fn decode_point(bytes: &[u8]) -> Result<Point<'_>, RecordError> {
             (IS_ONLINE, Value::Uint(value)) => point.last_is_online = value != 0,
             (IS_GRID_ONLINE, Value::Uint(value)) => point.last_is_grid_online = Some(value != 0),
             (MODE, Value::Uint(value)) => point.last_mode = Mode::from_number(value),
-            (number @ QUANTITY_FIRST..=QUANTITY_LAST, Value::Uint(value)) => {
-                let quantity = Quantity::ALL[(number - QUANTITY_FIRST) as usize];
-                if value > quantity.max_thousandths() as u64 {
-                    return Err(RecordError::Undecodable("a quantity is too large"));
-                }
-                point.quantities.set(quantity, value as i64);
-            }
             (OEM_RAW_DATA, Value::Bytes(value)) => point.oem_raw_data = Some(Cow::Borrowed(text(value)?)),
             (LIMIT_BATTERY_CHARGE_W, Value::Uint(value)) => point.limits.battery_charge_w = narrow(value)?,
             (LIMIT_BATTERY_DISCHARGE_W, Value::Uint(value)) => {
@@ -273,7 +278,7 @@ enum Value<'a> {
 }
 
 impl<'a> Reader<'a> {
-    #[inline]
+    #[inline(always)]
     fn field(&mut self) -> Result<Option<Read<'a>>, RecordError> {
         if self.bytes.is_empty() {
             return Ok(None);
@@ -303,8 +308,17 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    #[inline]
+    #[inline(always)]
     fn varint(&mut self) -> Result<u64, RecordError> {
+        // Every tag here is one byte or two, and most lengths and flags are one.
+        if let [first @ 0..0x80, rest @ ..] = self.bytes {
+            self.bytes = rest;
+            return Ok(u64::from(*first));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, RecordError> {
         let mut value = 0;
         for (at, &byte) in self.bytes.iter().take(VARINT_BYTES_MAX).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * at);
