@@ -11,13 +11,14 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
 
 use crate::Connection;
 use crate::heard::{Heard, metadata};
+use crate::reader::is_of_group;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -89,6 +90,7 @@ impl Examiner {
                 // The end of the partition follows.
                 Some(Ok(record)) => newest = newest.max(record.timestamp().to_millis()),
                 Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+                Some(Err(cause)) if is_of_group(&cause) => {}
                 Some(Err(cause)) => bail!(cause),
                 None => {}
             }
@@ -138,9 +140,12 @@ pub fn may_append(
     let began = Instant::now();
     loop {
         producer.poll(Duration::from_millis(100));
-        match rdkafka::producer::Producer::context(&producer).outcome() {
+        match producer.context().outcome() {
             Some(Err(RDKafkaErrorCode::MessageSizeTooLarge)) => return Ok(()),
-            Some(Err(cause)) => bail!(cause),
+            Some(Err(cause)) => match producer.client().fatal_error() {
+                Some((_, reason)) => bail!(reason),
+                None => bail!(cause),
+            },
             Some(Ok(())) => bail!("a record over max.message.bytes was taken"),
             None if began.elapsed() > 2 * TIMEOUT => bail!("no answer within {:?}", 2 * TIMEOUT),
             None => {}

@@ -4,13 +4,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::Offset;
 
 use crate::{Committed, Connection, TopicPartition};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the client asks for the sake of a group that is never joined: who may read needs no right to that.
+pub(crate) fn is_of_group(cause: &KafkaError) -> bool {
+    cause.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed)
+}
 
 /// Reads partitions from one offset to another, outside any group: it disturbs no consumer.
 pub struct Reader {
@@ -69,6 +74,7 @@ impl Reader {
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => break,
+                Some(Err(cause)) if is_of_group(&cause) => {}
                 Some(Err(cause)) => bail!("cannot read {topic}/{partition}: {cause}"),
                 None if progress.elapsed() > 3 * TIMEOUT => {
                     bail!("Kafka gives no more records of {topic}/{partition}");

@@ -62,6 +62,7 @@ pub fn test(options: &Options) -> anyhow::Result<ExitCode> {
         .env("WATTLINE_TEST_MANIFEST_TOOLS", &manifest_tools)
         .env("WATTLINE_TEST_COOKBOOK_TOOLS", &cookbook_tools)
         .env("WATTLINE_TEST_CLICKHOUSE_PYTHON", services::clickhouse::install()?)
+        .env("WATTLINE_TEST_KAFKA_JARS", services::kafka::Jars::install()?.folder())
         .status()?;
     stack.check()?;
     stack.stop()?;

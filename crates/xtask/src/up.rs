@@ -29,6 +29,7 @@ pub fn up() -> anyhow::Result<ExitCode> {
     let manifest_tools = python::MANIFESTS.install()?.display().to_string();
     let cookbook_tools = python::COOKBOOK.install()?.display().to_string();
     let clickhouse_python = services::clickhouse::install()?.display().to_string();
+    let kafka_jars = services::kafka::Jars::install()?.folder().display().to_string();
     let environment = stack.folder().join("services.env");
     fs::write(
         &environment,
@@ -38,7 +39,8 @@ pub fn up() -> anyhow::Result<ExitCode> {
              WATTLINE_TEST_OPENAPI_TOOLS='{openapi_tools}'\n\
              WATTLINE_TEST_MANIFEST_TOOLS='{manifest_tools}'\n\
              WATTLINE_TEST_COOKBOOK_TOOLS='{cookbook_tools}'\n\
-             WATTLINE_TEST_CLICKHOUSE_PYTHON='{clickhouse_python}'\n"
+             WATTLINE_TEST_CLICKHOUSE_PYTHON='{clickhouse_python}'\n\
+             WATTLINE_TEST_KAFKA_JARS='{kafka_jars}'\n"
         ),
     )
     .with_context(|| format!("writing {}", environment.display()))?;

@@ -6,4 +6,5 @@ mod keys;
 mod portal;
 mod postgres;
 mod scale;
+mod secured;
 mod sites;

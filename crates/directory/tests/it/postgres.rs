@@ -24,8 +24,12 @@ pub struct Cluster {
     programs: PathBuf,
     dir: TempDir,
     databases: AtomicU32,
+    port: u16,
     keeper: Option<(Sender<()>, JoinHandle<()>)>,
 }
+
+/// Of a cluster that listens on its socket only, the port is a part of the socket's name.
+const SOCKET_PORT: u16 = 5432;
 
 /// The shared cluster. None where Postgres is not installed, unless the tests are told that it has to be.
 pub fn shared() -> Option<Arc<Cluster>> {
@@ -33,11 +37,7 @@ pub fn shared() -> Option<Arc<Cluster>> {
     if let Some(cluster) = shared.upgrade() {
         return Some(cluster);
     }
-    let Some(programs) = programs() else {
-        left_out();
-        return None;
-    };
-    let cluster = Arc::new(Cluster::start(programs));
+    let cluster = Arc::new(Cluster::start(programs()?, SOCKET_PORT, |_, _| {}));
     *shared = Arc::downgrade(&cluster);
     Some(cluster)
 }
@@ -50,21 +50,31 @@ fn left_out() {
     eprintln!("{HOW_TO_INSTALL}");
 }
 
-/// The newest version's programs, which Debian keeps out of the search path.
-fn programs() -> Option<PathBuf> {
+/// The newest version's programs, which Debian keeps out of the search path. None where Postgres is not installed,
+/// unless the tests are told that it has to be.
+pub fn programs() -> Option<PathBuf> {
+    let programs = newest_programs();
+    if programs.is_none() {
+        left_out();
+    }
+    programs
+}
+
+fn newest_programs() -> Option<PathBuf> {
     let versions = std::fs::read_dir(DEBIAN_PROGRAMS).ok()?.filter_map(Result::ok);
     let programs = versions.map(|version| version.path().join("bin"));
     programs.filter(|programs| programs.join("initdb").exists()).max()
 }
 
 impl Cluster {
-    fn start(programs: PathBuf) -> Self {
+    /// `adjust` has the folder of the data and the server's command before it starts.
+    pub fn start(programs: PathBuf, port: u16, adjust: impl FnOnce(&Self, &mut Command)) -> Self {
         let dir = tempfile::Builder::new().prefix("wattline-pg-").tempdir().expect("a temporary folder");
         if is_root(dir.path()) {
             // Postgres refuses to run as root.
             run(Command::new("chown").arg("postgres:postgres").arg(dir.path()));
         }
-        let mut cluster = Self { programs, dir, databases: AtomicU32::new(0), keeper: None };
+        let mut cluster = Self { programs, dir, databases: AtomicU32::new(0), port, keeper: None };
         let mut initdb = cluster.program("initdb");
         initdb.args([
             "--no-sync",
@@ -76,7 +86,8 @@ impl Cluster {
         run(initdb.arg("--pgdata").arg(cluster.data()));
         let mut server = cluster.program("postgres");
         server.args(["-F", "-c", "listen_addresses=", "-c", "max_connections=200", "-k"]);
-        server.arg(cluster.dir.path()).arg("-D").arg(cluster.data());
+        server.arg(cluster.dir.path()).arg("-p").arg(port.to_string()).arg("-D").arg(cluster.data());
+        adjust(&cluster, &mut server);
         let mut stop = cluster.program("pg_ctl");
         stop.args(["stop", "--mode=immediate", "--silent", "--pgdata"]).arg(cluster.data());
         let (sender, receiver) = channel();
@@ -86,7 +97,7 @@ impl Cluster {
         cluster
     }
 
-    fn data(&self) -> PathBuf {
+    pub fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
@@ -106,6 +117,7 @@ impl Cluster {
     fn client(&self, name: &str) -> Command {
         let mut command = self.program(name);
         command.args(["--username=postgres", "--host"]).arg(self.dir.path());
+        command.args(["--port", &self.port.to_string()]);
         command
     }
 
@@ -157,11 +169,11 @@ fn keep(mut server: Command, mut stop: Command, until: &Receiver<()>) {
     let _ = server.wait();
 }
 
-fn run(command: &mut Command) {
+pub fn run(command: &mut Command) {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn is_root(path: &Path) -> bool {
+pub fn is_root(path: &Path) -> bool {
     std::fs::metadata(path).expect("a folder of this process").uid() == 0
 }

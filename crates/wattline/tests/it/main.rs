@@ -4,12 +4,15 @@
 //! Parquet files. What a site's processes wrote to their logs is shown when its test fails. Nothing here waits
 //! by sleeping for a time that is hoped to be enough: every wait has a condition and a deadline.
 
+mod authority;
+mod broker;
 mod commands;
 mod cookbook;
 mod counters;
 mod dashboards;
 mod doctor;
 mod forwarding;
+mod front;
 mod http;
 mod keep_out;
 mod limits;
@@ -29,6 +32,7 @@ mod rejected;
 mod restarts;
 mod roles;
 mod secrets;
+mod secured;
 mod site;
 mod sites;
 mod stored;

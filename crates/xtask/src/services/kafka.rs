@@ -57,6 +57,10 @@ impl Jars {
         Ok(Jars(folder))
     }
 
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+
     /// The sum of the values of all records in segments of a log, decompressed, by Kafka's own tool.
     pub fn value_bytes(&self, segments: &[PathBuf]) -> anyhow::Result<u64> {
         let files: Vec<String> = segments.iter().map(|path| path.display().to_string()).collect();
