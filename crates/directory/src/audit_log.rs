@@ -104,6 +104,15 @@ enum Class {
 impl Class {
     const ALL: [Self; 3] = [Self::DenialOfStranger, Self::DenialOfClient, Self::Mint];
 
+    /// For metrics.
+    fn name(self) -> &'static str {
+        match self {
+            Self::DenialOfStranger => "unknown_caller",
+            Self::DenialOfClient => "client",
+            Self::Mint => "site_token",
+        }
+    }
+
     /// The row that stands for events which were counted only.
     fn summary(self, at_ms: i64, events: u64) -> AuditEvent {
         let reason = match self {
@@ -125,6 +134,8 @@ struct Pending {
     allowances: [Allowance; 2],
     /// By class.
     counted_only: [u64; 3],
+    /// The same, of all that was counted only since the start.
+    dropped: [u64; 3],
     last_at_ms: i64,
 }
 
@@ -154,6 +165,14 @@ impl Allowance {
     }
 }
 
+impl Pending {
+    /// Counts an event and keeps nothing else of it.
+    fn drop_details(&mut self, class: Class) {
+        self.counted_only[class as usize] += 1;
+        self.dropped[class as usize] += 1;
+    }
+}
+
 impl AuditLog {
     pub fn note(&self, event: AuditEvent) {
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -166,8 +185,14 @@ impl AuditLog {
         if is_allowed && pending.events.len() < PENDING_MAX {
             pending.events.push(event);
         } else {
-            pending.counted_only[class as usize] += 1;
+            pending.drop_details(class);
         }
+    }
+
+    /// Events of which the audit trail has the number only, since the start, by who or what they were of.
+    pub fn dropped(&self) -> [(&'static str, u64); 3] {
+        let pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Class::ALL.map(|class| (class.name(), pending.dropped[class as usize]))
     }
 
     /// Appends what was gathered to the audit trail. What cannot be appended is gathered again.
@@ -198,7 +223,10 @@ impl AuditLog {
         for event in events {
             if event.events == 1 && pending.events.len() < PENDING_MAX {
                 pending.events.push(event);
+            } else if event.events == 1 {
+                pending.drop_details(event.class);
             } else {
+                // Its events were dropped when they came.
                 pending.counted_only[event.class as usize] += event.events;
             }
         }
@@ -240,6 +268,8 @@ mod tests {
         // A clock that steps back gives nothing.
         (0..50).for_each(|_| log.note(denial(5_000, None)));
         assert_eq!(rows(&log), (1, 50));
+        let dropped = 100_000 - u64::from(DENIALS_BURST) + 40 + 50;
+        assert_eq!(log.dropped(), [("unknown_caller", dropped), ("client", 0), ("site_token", 0)]);
     }
 
     #[test]
@@ -259,5 +289,12 @@ mod tests {
         };
         assert_eq!(count(AuditAction::MintSite), 3 * PENDING_MAX as u64);
         assert_eq!(count(AuditAction::Denial), 300);
+        // Each once, however often what stands for it was put back.
+        let dropped: u64 = log.dropped().iter().map(|(_, count)| count).sum();
+        let kept = events
+            .iter()
+            .filter(|event| event.reason.is_none_or(|reason| !reason.starts_with("more")))
+            .count();
+        assert_eq!(dropped, 3 * PENDING_MAX as u64 + 300 - kept as u64);
     }
 }

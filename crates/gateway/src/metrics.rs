@@ -61,6 +61,16 @@ pub fn describe_metrics() {
     );
     describe_gauge!("wattline_directory_devices", "Devices in the live snapshot of the directory.");
     describe_gauge!("wattline_directory_tokens", "Tokens in the live snapshot of the directory.");
+    describe_counter!(
+        "wattline_directory_audit_events_dropped_total",
+        "Events of which the audit trail has the number only, by what they are of."
+    );
+}
+
+pub(crate) fn audit_events_dropped(totals: [(&'static str, u64); 3]) {
+    for (of, total) in totals {
+        counter!("wattline_directory_audit_events_dropped_total", "of" => of).absolute(total);
+    }
 }
 
 pub(crate) fn connection_opened() {

@@ -211,6 +211,7 @@ impl Gateway {
             ::metrics::gauge!("wattline_directory_age_seconds").set(self.snapshot.age().as_secs_f64());
             ::metrics::gauge!("wattline_directory_devices").set(size.devices as f64);
             ::metrics::gauge!("wattline_directory_tokens").set(size.tokens as f64);
+            metrics::audit_events_dropped(self.audit_log.dropped());
             if self.producer.health().is_fatal() {
                 return;
             }

@@ -51,6 +51,11 @@ pub fn describe_metrics() {
         "wattline_worker_consumer_lag_records",
         "Records in Kafka that are not stored in ClickHouse yet, by topic and partition."
     );
+    describe_gauge!(
+        "wattline_worker_oldest_unstored_seconds",
+        Unit::Seconds,
+        "Age of the oldest record that was taken and is not in the sink yet, by topic, partition and sink."
+    );
 }
 
 pub(crate) fn batch_stored(
@@ -87,6 +92,18 @@ pub(crate) fn lag(partition: &TopicPartition, records: i64) {
         "partition" => partition.partition.to_string()
     )
     .set(records.max(0) as f64);
+}
+
+pub(crate) fn oldest_unstored(partition: &TopicPartition, ages_s: [(&'static str, f64); 2]) {
+    for (sink, age_s) in ages_s {
+        gauge!(
+            "wattline_worker_oldest_unstored_seconds",
+            "topic" => partition.topic.to_string(),
+            "partition" => partition.partition.to_string(),
+            "sink" => sink
+        )
+        .set(age_s);
+    }
 }
 
 pub(crate) fn retried(sink: &'static str) {

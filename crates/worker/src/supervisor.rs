@@ -16,11 +16,12 @@ use wattline_model::Kind;
 use wattline_parquet_sink::Folder;
 
 use crate::derive::Deriver;
-use crate::metrics;
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::sinks::{PartitionOffsets, RejectedProducer};
 use crate::task::{Batch, Shared, Task, TaskError, queue_bytes};
+use crate::unstored::Unstored;
+use crate::{clock, metrics};
 
 /// The worker: a member of the consumer group, and the tasks of the partitions it owns.
 pub struct Worker {
@@ -292,6 +293,7 @@ impl Partitions for Worker {
             task.handle.abort();
             task.gate.shut();
             metrics::lag(&partition, 0);
+            metrics::oldest_unstored(&partition, Unstored::default().ages_s(0));
         }
     }
 
@@ -311,6 +313,7 @@ impl Partitions for Worker {
     fn high_watermark(&self, partition: &TopicPartition, offset: i64) {
         if let Some(task) = self.tasks().get(partition) {
             metrics::lag(partition, offset - task.shared.stored_to.load(Ordering::Relaxed));
+            metrics::oldest_unstored(partition, task.shared.unstored.ages_s(clock::now_ms()));
         }
     }
 }

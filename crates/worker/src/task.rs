@@ -23,6 +23,7 @@ use crate::derive::{Deriver, Input, LookedUp, Wanted};
 use crate::progress::{ForeignMetadata, Progress, SinkProgress};
 use crate::settings::Settings;
 use crate::sinks::{Files, Offsets, RejectedTopic, Tables};
+use crate::unstored::Unstored;
 use crate::{clock, metrics};
 
 /// Records that are taken without a look at the clock or at who wants the task to stop.
@@ -84,6 +85,7 @@ pub(crate) struct Shared {
     pub queued_bytes: AtomicUsize,
     /// Everything below is in ClickHouse.
     pub stored_to: AtomicI64,
+    pub unstored: Unstored,
     /// Whether a sink is being retried.
     pub retrying: std::sync::atomic::AtomicBool,
 }
@@ -226,6 +228,7 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         }
         self.batch.bytes += queue_bytes(&delivery);
         self.batch.taken = Some(offset);
+        self.shared.unstored.taken(delivery.time_ms);
         self.batch.records.push(delivery);
         let is_whole = self.batch.cut.is_some_and(|cut| offset + 1 >= cut);
         let is_large = self.batch.bytes >= self.settings.flush_bytes_max;
@@ -275,6 +278,7 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
             metrics::fresh(&self.partition, received.map(|record| now_ms - record.header.received_at_ms));
             metrics::batch_stored(&self.partition, &counts, self.deriver.remembered(), began.elapsed());
         }
+        self.shared.unstored.in_clickhouse();
         self.append_files(&rows, first.time_ms, last)?;
         let is_announced = self.progress.is_some_and(|progress| progress.parquet.announced.is_some());
         let bytes: usize =
@@ -464,6 +468,7 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         if let Some(progress) = &mut self.progress {
             progress.parquet = SinkProgress::at(open.last + 1);
         }
+        self.shared.unstored.in_parquet_before(self.batch.records.first().map(|next| next.time_ms));
         self.commit().await?;
         failpoint::pass("parquet-done");
         Ok(())

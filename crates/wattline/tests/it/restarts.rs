@@ -91,6 +91,11 @@ fn a_worker_that_is_stopped_under_load_leaves_all_it_took_in_both_sinks() {
     until("the worker takes records", PROGRESS_DEADLINE, || {
         (worker.ops.metric("wattline_worker_consumer_lag_records", &[]) > 0.0).then_some(())
     });
+    for sink in ["sink=\"clickhouse\"", "sink=\"parquet\""] {
+        until("the oldest record is told", PROGRESS_DEADLINE, || {
+            (worker.ops.metric("wattline_worker_oldest_unstored_seconds", &[sink]) > 0.0).then_some(())
+        });
+    }
     assert_eq!(site.ask("SELECT count() FROM intervals"), "0");
     worker.process.term();
     assert!(worker.process.wait(STOP_DEADLINE).success());
