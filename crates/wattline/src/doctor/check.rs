@@ -42,9 +42,9 @@ impl fmt::Display for Check {
             Status::Warning => "warning",
             Status::Failed => "failed",
         };
-        writeln!(f, "{status:<7}  {:<21}  {}", self.check, self.found)?;
+        writeln!(f, "{status:<7}  {:<23}  {}", self.check, self.found)?;
         match &self.advice {
-            Some(advice) => writeln!(f, "{:<32}→ {advice}", ""),
+            Some(advice) => writeln!(f, "{:<34}→ {advice}", ""),
             None => Ok(()),
         }
     }
