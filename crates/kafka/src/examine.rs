@@ -18,7 +18,7 @@ use rdkafka::{ClientContext, TopicPartitionList};
 
 use crate::Connection;
 use crate::heard::{Heard, metadata};
-use crate::reader::is_of_group;
+use crate::reader::{is_of_group, outside_any_group};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -42,15 +42,9 @@ pub struct Examiner {
 
 impl Examiner {
     pub fn new(connection: &Connection) -> anyhow::Result<Self> {
-        let mut config = connection.config();
-        // A group is demanded by the client; it is never joined.
-        config.set("group.id", "wattline-reader");
-        config.set("enable.auto.commit", "false");
-        config.set("auto.offset.reset", "error");
-        config.set("enable.partition.eof", "true");
-        config.set("fetch.wait.max.ms", "50");
-        let inner =
-            config.create_with_context(Heard::default()).context("kafka cannot be used as configured")?;
+        let inner = outside_any_group(connection)
+            .create_with_context(Heard::default())
+            .context("kafka cannot be used as configured")?;
         Ok(Examiner { connection: connection.clone(), inner })
     }
 

@@ -2,15 +2,28 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::Offset;
+use rdkafka::{ClientConfig, TopicPartitionList};
 
 use crate::{Committed, Connection, TopicPartition};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How to read partitions from offsets of one's own choice, each to its end.
+pub(crate) fn outside_any_group(connection: &Connection) -> ClientConfig {
+    let mut config = connection.config();
+    // A group is demanded by the client; it is never joined, and nothing is ever committed to it.
+    config.set("group.id", "wattline-reader");
+    config.set("enable.auto.commit", "false");
+    config.set("auto.offset.reset", "error");
+    config.set("enable.partition.eof", "true");
+    // A question that comes behind a fetch waits for it.
+    config.set("fetch.wait.max.ms", "50");
+    config
+}
 
 /// What the client asks for the sake of a group that is never joined: who may read needs no right to that.
 pub(crate) fn is_of_group(cause: &KafkaError) -> bool {
@@ -24,15 +37,7 @@ pub struct Reader {
 
 impl Reader {
     pub fn new(connection: &Connection) -> anyhow::Result<Self> {
-        let mut config = connection.config();
-        // A group is demanded by the client; nothing is ever committed to it.
-        config.set("group.id", "wattline-reader");
-        config.set("enable.auto.commit", "false");
-        config.set("auto.offset.reset", "error");
-        config.set("enable.partition.eof", "true");
-        // A question that comes behind a fetch waits for it.
-        config.set("fetch.wait.max.ms", "50");
-        Ok(Reader { inner: config.create()? })
+        Ok(Reader { inner: outside_any_group(connection).create()? })
     }
 
     /// The oldest offset that Kafka still has and the one that the next record will get.
