@@ -149,7 +149,8 @@ impl Deriver {
 
     /// The chains of the devices that were looked up.
     fn chains(&self, wanted: &[Wanted<'_>], stored: &[Stored]) -> ByDevice<Device> {
-        let mut known = ByDevice::<Vec<Link<Origin>>>::default();
+        let mut known =
+            ByDevice::<Vec<Link<Origin>>>::with_capacity_and_hasher(wanted.len(), Default::default());
         for device in wanted {
             known.insert(self.key(device.client_id, device.device_id), Vec::new());
         }
@@ -166,7 +167,7 @@ impl Deriver {
             links.sort_unstable_by_key(|link| (link.reading.time_ms, Reverse(link.reading.counters)));
             links.dedup_by_key(|link| link.reading.time_ms);
         }
-        let mut chains = ByDevice::default();
+        let mut chains = ByDevice::with_capacity_and_hasher(known.len(), Default::default());
         for device in wanted {
             let key = self.key(device.client_id, device.device_id);
             if let Some(links) = known.remove(&key) {

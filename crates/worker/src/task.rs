@@ -554,9 +554,7 @@ async fn more(
     taken: &mut Vec<Delivery>,
     at: Option<Instant>,
 ) -> usize {
-    if let Some(at) = at
-        && at > Instant::now()
-    {
+    if let Some(at) = at {
         sleep_until(at).await;
     }
     records.recv_many(taken, TAKE_MAX).await
