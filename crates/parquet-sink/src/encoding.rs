@@ -32,11 +32,11 @@ pub(crate) fn properties(schema: &Schema) -> Result<WriterProperties, ParquetErr
                 .set_column_dictionary_enabled(column.clone(), false)
                 .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED),
             // Energies and powers hardly ever repeat.
-            DataType::Decimal64(..) | DataType::Decimal128(..) if hardly_repeats(field.name()) => properties
+            DataType::Decimal64(..) if hardly_repeats(field.name()) => properties
                 .set_column_dictionary_enabled(column.clone(), false)
                 .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED),
             // Other quantities often do; the encoding is for those that do not.
-            DataType::Decimal64(..) | DataType::Decimal128(..) => properties
+            DataType::Decimal64(..) => properties
                 .set_column_dictionary_page_size_limit(column.clone(), QUANTITY_DICTIONARY_BYTES_MAX)
                 .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED),
             _ => properties,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::builder::{
-    BooleanBuilder, Decimal128Builder, StringBuilder, StringDictionaryBuilder, TimestampMillisecondBuilder,
+    BooleanBuilder, Decimal64Builder, StringBuilder, StringDictionaryBuilder, TimestampMillisecondBuilder,
 };
 use arrow_array::types::{Int8Type, Int32Type};
 use arrow_array::{Array, ArrayRef, Int32Array, Int64Array, RecordBatch, UInt64Array};
@@ -23,17 +23,17 @@ pub struct Fleet {
     devices: usize,
     step: i64,
     random: u64,
-    counters: Vec<[i128; 4]>,
-    charge: Vec<i128>,
+    counters: Vec<[i64; 4]>,
+    charge: Vec<i64>,
 }
 
 impl Fleet {
     pub fn new(devices: usize) -> Self {
         let mut fleet = Fleet { devices, step: 0, random: 7, counters: Vec::new(), charge: Vec::new() };
         for _ in 0..devices {
-            let counters = [0; 4].map(|_| i128::from(fleet.below(20_000_000)) * 1_000);
+            let counters = [0; 4].map(|_| (fleet.below(20_000_000) as i64) * 1_000);
             fleet.counters.push(counters);
-            let charge = i128::from(fleet.below(13_500)) * 1_000;
+            let charge = fleet.below(13_500) as i64 * 1_000;
             fleet.charge.push(charge);
         }
         fleet
@@ -63,11 +63,11 @@ impl Fleet {
             let other = self.below(n as u64 + 1) as usize;
             order.swap(n, other);
         }
-        let (mut powers, mut states): (Vec<[i128; 4]>, Vec<[i128; 4]>) = (Vec::new(), Vec::new());
+        let (mut powers, mut states): (Vec<[i64; 4]>, Vec<[i64; 4]>) = (Vec::new(), Vec::new());
         for &device in &order {
             let solar =
-                ((1.0 - 2.0 * day_share).max(0.0) * 6_000.0) as i128 * i128::from(self.below(1_000)) / 1_000;
-            let home = 300 + i128::from(self.below(1_500));
+                ((1.0 - 2.0 * day_share).max(0.0) * 6_000.0) as i64 * (self.below(1_000) as i64) / 1_000;
+            let home = 300 + (self.below(1_500) as i64);
             let charge = (solar - home).clamp(0, 5_000);
             let discharge = (home - solar).clamp(0, 5_000);
             let power = [charge, discharge, home, solar];
@@ -105,8 +105,8 @@ impl Fleet {
         columns.push(("device_id", false, Arc::new(device.finish())));
         columns.push(("timestamp", false, Arc::new(timestamp.finish())));
         columns.push(("in_chain", false, yes.clone()));
-        let decimals = |value: &dyn Fn(usize) -> Option<i128>| -> ArrayRef {
-            let mut builder = Decimal128Builder::new().with_precision_and_scale(18, 3).unwrap();
+        let decimals = |value: &dyn Fn(usize) -> Option<i64>| -> ArrayRef {
+            let mut builder = Decimal64Builder::new().with_precision_and_scale(18, 3).unwrap();
             (0..devices).for_each(|n| builder.append_option(value(n)));
             Arc::new(builder.finish())
         };
