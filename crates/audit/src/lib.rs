@@ -34,7 +34,7 @@ use std::sync::Arc;
 use wattline_clickhouse_sink::ClickHouse;
 use wattline_kafka::{Connection, Reader, TopicPartition, partition_count};
 use wattline_model::Kind;
-use wattline_parquet_sink::Folder;
+use wattline_parquet_sink::Store;
 
 pub use report::{PartitionReport, Report, Totals};
 
@@ -53,7 +53,7 @@ pub struct Settings {
 }
 
 /// Audits every partition of both topics, one after the other.
-pub async fn audit(settings: &Settings, clickhouse: &ClickHouse, folder: &Folder) -> anyhow::Result<Report> {
+pub async fn audit(settings: &Settings, clickhouse: &ClickHouse, files: &Store) -> anyhow::Result<Report> {
     let reader = Arc::new(Reader::new(&settings.kafka)?);
     let topics =
         [(Kind::Battery, &settings.topic_intervals), (Kind::BatteryCounter, &settings.topic_counters)];
@@ -74,16 +74,8 @@ pub async fn audit(settings: &Settings, clickhouse: &ClickHouse, folder: &Folder
     let mut partitions = Vec::new();
     for (TopicPartition { topic, partition }, committed) in committed {
         let kind = if *topic == **topics[0].1 { topics[0].0 } else { topics[1].0 };
-        let audit = Audit {
-            settings,
-            clickhouse,
-            folder,
-            reader: &reader,
-            kind,
-            topic: &topic,
-            partition,
-            committed,
-        };
+        let audit =
+            Audit { settings, clickhouse, files, reader: &reader, kind, topic: &topic, partition, committed };
         partitions.push(audit.run().await?);
     }
     Ok(Report::new(partitions))

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use wattline_clickhouse_sink::ClickHouse;
 use wattline_kafka::{Committed, Reader};
 use wattline_model::{Kind, Position};
-use wattline_parquet_sink::{Folder, Kind as FileKind};
+use wattline_parquet_sink::{Kind as FileKind, Store};
 use wattline_worker::Progress;
 
 use crate::Settings;
@@ -23,7 +23,7 @@ use crate::report::{PartitionReport, Totals};
 pub(crate) struct Audit<'a> {
     pub settings: &'a Settings,
     pub clickhouse: &'a ClickHouse,
-    pub folder: &'a Folder,
+    pub files: &'a Store,
     pub reader: &'a Arc<Reader>,
     pub kind: Kind,
     pub topic: &'a str,
@@ -134,15 +134,15 @@ impl Audit<'_> {
             Kind::Battery => FileKind::Intervals,
             Kind::BatteryCounter => FileKind::Readings,
         };
-        let (folder, topic, partition) = (self.folder.clone(), self.topic.to_owned(), self.partition);
+        let (files, topic, partition) = (self.files.clone(), self.topic.to_owned(), self.partition);
         let mut numbers = std::mem::take(devices);
         let (rows, numbers) = blocking(move || {
             let mut rows = Vec::new();
-            for file in folder.ranges(&topic, partition, kind)? {
+            for file in files.ranges(&topic, partition, kind)? {
                 if file.last < low {
                     continue;
                 }
-                wattline_parquet_sink::points(&file.path, kind, |point| {
+                wattline_parquet_sink::points(&files, &file.name, kind, |point| {
                     let row = Row {
                         key: Key {
                             device: numbers.number(point.client_id, point.device_id),
@@ -247,14 +247,14 @@ impl Audit<'_> {
         mut devices: Devices,
         mut problems: Problems,
     ) -> anyhow::Result<(u64, Problems)> {
-        let (folder, topic, partition) = (self.folder.clone(), self.topic.to_owned(), self.partition);
+        let (files, topic, partition) = (self.files.clone(), self.topic.to_owned(), self.partition);
         blocking(move || {
             let mut intervals = Intervals::new(&log, PARQUET);
-            for file in folder.ranges(&topic, partition, FileKind::Intervals)? {
+            for file in files.ranges(&topic, partition, FileKind::Intervals)? {
                 if file.last < log.low {
                     continue;
                 }
-                wattline_parquet_sink::derived_intervals(&file.path, |interval| {
+                wattline_parquet_sink::derived_intervals(&files, &file.name, |interval| {
                     let row = IntervalRow {
                         key: Key {
                             device: devices.number(interval.client_id, interval.device_id),

@@ -52,4 +52,4 @@ pub use rejected::{RejectedFilter, RejectedPlace, RejectedRow};
 pub use replacement::{Left, Replacement};
 pub use retention::Retention;
 pub use table::Table;
-pub use tls::TlsError;
+pub use tls::{TlsError, trust};

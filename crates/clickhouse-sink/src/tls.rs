@@ -47,15 +47,15 @@ pub(crate) fn client(ca_file: Option<&Path>) -> Result<Client, TlsError> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_keepalive(Some(KEEPALIVE));
-    let connector =
-        HttpsConnectorBuilder::new().with_tls_config(config(ca_file)?).https_only().enable_http1();
+    let connector = HttpsConnectorBuilder::new().with_tls_config(trust(ca_file)?).https_only().enable_http1();
     let http = HttpClient::builder(TokioExecutor::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
         .build(connector.wrap_connector(tcp));
     Ok(Client::with_http_client(http))
 }
 
-fn config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
+/// Trust in the servers that these authorities vouch for, likewise.
+pub fn trust(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Versions)?;

@@ -23,6 +23,14 @@ pub enum ParquetSinkError {
         #[source]
         source: io::Error,
     },
+    /// The object store is away, does not let us, or fails.
+    #[error("cannot {doing} {object}")]
+    Store {
+        doing: &'static str,
+        object: String,
+        #[source]
+        source: object_store::Error,
+    },
     /// The rows cannot be encoded, or the file is not one of ours.
     #[error("{}", path.display())]
     Format {
@@ -59,6 +67,7 @@ impl ParquetSinkError {
         match self {
             Self::DiskFull { .. } => "disk_full",
             Self::Io { .. } => "io",
+            Self::Store { .. } => "store",
             Self::Format { .. } => "format",
         }
     }

@@ -7,26 +7,18 @@ use std::path::{Path, PathBuf};
 use arrow_schema::SchemaRef;
 
 use crate::error::ParquetSinkError;
-use crate::name::{Kind, Origin, read_finished, read_temporary};
+use crate::name::{Kind, Origin, StoredRange, read_temporary};
 use crate::part::PartFile;
 
 /// Encoded bytes of a row group, some 150,000 rows. Twice as much memory is held for each file under
 /// way, and larger row groups hardly compress better.
-const ROW_GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(crate) const ROW_GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The root of all Parquet files.
 #[derive(Clone, Debug)]
 pub struct Folder {
     pub(crate) root: PathBuf,
     pub(crate) row_group_bytes_max: usize,
-}
-
-/// A finished file and the offsets it holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredRange {
-    pub first: i64,
-    pub last: i64,
-    pub path: PathBuf,
 }
 
 impl Folder {
@@ -76,12 +68,8 @@ impl Folder {
         let mut ranges = Vec::new();
         for day in entries(&self.root.join(format!("kind={kind}")))? {
             for path in entries(&day)? {
-                match file_name(&path).and_then(read_finished) {
-                    Some((of, number, first, last)) if of == topic && number == partition => {
-                        ranges.push(StoredRange { first, last, path });
-                    }
-                    _ => {}
-                }
+                let name = path.strip_prefix(&self.root).ok().and_then(Path::to_str);
+                ranges.extend(name.and_then(|name| StoredRange::of(name, topic, partition)));
             }
         }
         ranges.sort_unstable_by_key(|range| (range.first, range.last));

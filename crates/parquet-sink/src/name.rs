@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use jiff::civil::Date;
+
 /// What the rows of a file are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -40,8 +42,31 @@ impl Origin {
         format!("{}-{}-{}-{last}.parquet", self.topic, self.partition, self.first)
     }
 
+    /// From the root on.
+    pub fn place(&self, last: i64, day: Date) -> String {
+        format!("kind={}/day={day}/{}", self.kind, self.finished_name(last))
+    }
+
     pub fn temporary_name(&self, unique: &str) -> String {
         format!("{}-{}-{}-{}.{unique}", self.topic, self.partition, self.kind, self.first)
+    }
+}
+
+/// A finished file and the offsets it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRange {
+    pub first: i64,
+    pub last: i64,
+    /// From the root on: `kind=…/day=…/….parquet`.
+    pub name: String,
+}
+
+impl StoredRange {
+    /// None where the name is not that of a finished file of this partition.
+    pub(crate) fn of(name: &str, topic: &str, partition: i32) -> Option<Self> {
+        let (of, number, first, last) = read_finished(name.rsplit('/').next()?)?;
+        let range = StoredRange { first, last, name: name.to_owned() };
+        (of == topic && number == partition).then_some(range)
     }
 }
 

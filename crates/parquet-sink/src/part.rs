@@ -1,4 +1,4 @@
-//! A file under way: written aside, synced, and renamed into its place.
+//! A file under way: written aside, synced, and renamed into its place; or put into an object store.
 
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
@@ -12,26 +12,43 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::file::metadata::KeyValue;
 
+use crate::bucket::Bucket;
 use crate::encoding::{FORMAT_VERSION, properties};
 use crate::error::ParquetSinkError;
 use crate::folder::{Folder, remove_if_there};
 use crate::metrics;
-use crate::name::Origin;
+use crate::name::{Kind, Origin};
 
 /// A file that is being written. After an error it is of no use: drop it and begin anew.
 pub struct PartFile {
-    root: PathBuf,
     row_group_bytes_max: usize,
     origin: Origin,
     rows: u64,
     writer: ArrowWriter<File>,
-    temporary: Temporary,
+    end: End,
+}
+
+/// Where the file goes to, and where it is until then.
+enum End {
+    Folder { root: PathBuf, temporary: Temporary },
+    Bucket(Bucket),
+}
+
+impl End {
+    /// What is being written.
+    fn path(&self) -> &Path {
+        match self {
+            End::Folder { temporary, .. } => &temporary.path,
+            End::Bucket(bucket) => bucket.spool(),
+        }
+    }
 }
 
 /// A file in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FinishedFile {
-    pub path: PathBuf,
+    /// From the root on.
+    pub name: String,
     pub rows: u64,
     pub bytes: u64,
 }
@@ -66,18 +83,29 @@ impl PartFile {
             let path = aside.join(origin.temporary_name(&unique()));
             let file =
                 File::create_new(&path).map_err(|error| ParquetSinkError::io("create", &path, error))?;
-            Self::over(folder, origin, schema, file, path)
+            let end = End::Folder { root: folder.root.clone(), temporary: Temporary { path } };
+            Self::over(folder.row_group_bytes_max, origin, schema, file, end)
+        })
+    }
+
+    pub(crate) fn spooled(
+        bucket: &Bucket,
+        origin: Origin,
+        schema: SchemaRef,
+    ) -> Result<Self, ParquetSinkError> {
+        counted(|| {
+            let file = bucket.nameless()?;
+            Self::over(bucket.row_group_bytes_max(), origin, schema, file, End::Bucket(bucket.clone()))
         })
     }
 
     fn over(
-        folder: &Folder,
+        row_group_bytes_max: usize,
         origin: Origin,
         schema: SchemaRef,
         file: File,
-        path: PathBuf,
+        end: End,
     ) -> Result<Self, ParquetSinkError> {
-        let temporary = Temporary { path };
         let writer = properties(&schema)
             .and_then(|properties| {
                 // Without Arrow's own schema every reader takes the types of Parquet, whatever the batches were.
@@ -85,21 +113,14 @@ impl PartFile {
                     ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
                 ArrowWriter::try_new_with_options(file, schema, options)
             })
-            .map_err(|error| ParquetSinkError::parquet("begin", &temporary.path, error))?;
-        Ok(Self {
-            root: folder.root.clone(),
-            row_group_bytes_max: folder.row_group_bytes_max,
-            origin,
-            rows: 0,
-            writer,
-            temporary,
-        })
+            .map_err(|error| ParquetSinkError::parquet("begin", end.path(), error))?;
+        Ok(Self { row_group_bytes_max, origin, rows: 0, writer, end })
     }
 
     /// Adds rows. They go to disk a row group at a time, so that memory does not grow with the file.
     pub fn append(&mut self, batch: &RecordBatch) -> Result<(), ParquetSinkError> {
         counted(|| {
-            let path = &self.temporary.path;
+            let path = self.end.path();
             let failed = |error| ParquetSinkError::parquet("write", path, error);
             self.writer.write(batch).map_err(failed)?;
             self.rows += batch.num_rows() as u64;
@@ -134,7 +155,7 @@ impl PartFile {
     /// Drops what was written.
     pub fn discard(self) {}
 
-    /// Writes the footer and waits until the disk has everything.
+    /// Writes the footer, and waits until the disk has everything where the file stays on it.
     fn seal(mut self, last_offset: i64) -> Result<Sealed, ParquetSinkError> {
         let began = Instant::now();
         let Origin { topic, partition, first, kind } = &self.origin;
@@ -148,56 +169,73 @@ impl PartFile {
         ] {
             self.writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
         }
-        let path = &self.temporary.path;
+        let path = self.end.path();
         self.writer.finish().map_err(|error| ParquetSinkError::parquet("finish", path, error))?;
         let file = self.writer.inner();
-        file.sync_all().map_err(|error| ParquetSinkError::io("sync", path, error))?;
+        if let End::Folder { .. } = self.end {
+            file.sync_all().map_err(|error| ParquetSinkError::io("sync", path, error))?;
+        }
         let bytes = file.metadata().map_err(|error| ParquetSinkError::io("read", path, error))?.len();
         Ok(Sealed {
-            name: self.origin.finished_name(last_offset),
-            root: self.root,
+            last: last_offset,
             origin: self.origin,
             rows: self.rows,
             bytes,
             began,
-            temporary: self.temporary,
+            writer: self.writer,
+            end: self.end,
         })
     }
 }
 
-/// A whole file, on disk, that nobody sees yet.
+/// A whole file that nobody sees yet.
 struct Sealed {
-    root: PathBuf,
     origin: Origin,
-    name: String,
+    last: i64,
     rows: u64,
     bytes: u64,
     began: Instant,
-    temporary: Temporary,
+    writer: ArrowWriter<File>,
+    end: End,
 }
 
 impl Sealed {
     fn publish(self, day: Date) -> Result<FinishedFile, ParquetSinkError> {
         let kind = self.origin.kind;
-        let folder = durable_folder(&self.root, &[format!("kind={kind}"), format!("day={day}")])?;
-        let path = folder.join(&self.name);
-        match fs::metadata(&path) {
-            Ok(there) => {
-                // It may have been renamed by a process that died before its folder was synced.
-                sync_folder(&folder)?;
-                metrics::file_kept(kind);
-                Ok(FinishedFile { path, rows: self.rows, bytes: there.len() })
+        let name = self.origin.place(self.last, day);
+        let there = match &self.end {
+            End::Folder { root, temporary } => {
+                move_into(root, &temporary.path, kind, day, &self.origin.finished_name(self.last))?
             }
-            Err(_) => {
-                wattline_failpoint::pass("parquet-sealed");
-                fs::rename(&self.temporary.path, &path)
-                    .map_err(|error| ParquetSinkError::io("rename to", &path, error))?;
-                sync_folder(&folder)?;
-                metrics::file_finished(kind, self.rows, self.bytes, self.began.elapsed());
-                Ok(FinishedFile { path, rows: self.rows, bytes: self.bytes })
-            }
+            End::Bucket(bucket) => bucket.put(&name, self.writer.inner(), self.bytes)?,
+        };
+        match there {
+            Some(_) => metrics::file_kept(kind),
+            None => metrics::file_finished(kind, self.rows, self.bytes, self.began.elapsed()),
         }
+        Ok(FinishedFile { name, rows: self.rows, bytes: there.unwrap_or(self.bytes) })
     }
+}
+
+/// Renames a file into its place; where one is there already, it stays, and this is its size.
+fn move_into(
+    root: &Path,
+    temporary: &Path,
+    kind: Kind,
+    day: Date,
+    name: &str,
+) -> Result<Option<u64>, ParquetSinkError> {
+    let folder = durable_folder(root, &[format!("kind={kind}"), format!("day={day}")])?;
+    let path = folder.join(name);
+    if let Ok(there) = fs::metadata(&path) {
+        // It may have been renamed by a process that died before its folder was synced.
+        sync_folder(&folder)?;
+        return Ok(Some(there.len()));
+    }
+    wattline_failpoint::pass("parquet-sealed");
+    fs::rename(temporary, &path).map_err(|error| ParquetSinkError::io("rename to", &path, error))?;
+    sync_folder(&folder)?;
+    Ok(None)
 }
 
 /// Makes folders one within the other, and has the disk know each before the next.
@@ -243,13 +281,11 @@ mod tests {
     use arrow_schema::{DataType, Field, Schema};
 
     use super::*;
-    use crate::name::Kind;
 
     /// A file on Linux's disk that is always full.
     #[test]
     fn a_full_disk_says_so() {
         let root = tempfile::tempdir().unwrap();
-        let folder = Folder::new(root.path()).with_row_group_bytes_max(1_024);
         let schema = Arc::new(Schema::new(vec![Field::new("_offset", DataType::Int64, false)]));
         // Differences that differ, so that no encoding shrinks them.
         let noise = |n: i64| n.wrapping_pow(3).wrapping_mul(0x1E37_79B9_7F4A_7C15);
@@ -257,7 +293,9 @@ mod tests {
         let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(noise)]).unwrap();
         let origin = Origin { kind: Kind::Readings, topic: "t".into(), partition: 0, first: 0 };
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let mut part = PartFile::over(&folder, origin, schema, full, root.path().join("none")).unwrap();
+        let end =
+            End::Folder { root: root.path().into(), temporary: Temporary { path: root.path().join("none") } };
+        let mut part = PartFile::over(1_024, origin, schema, full, end).unwrap();
         let error = part.append(&batch).unwrap_err();
         assert_eq!(error.kind(), "disk_full", "{error:?}");
     }
@@ -279,7 +317,7 @@ mod tests {
         assert_eq!(folder.ranges("t", 0, Kind::Readings).unwrap(), []);
         assert_eq!(folder.sweep("t", 0).unwrap(), 1);
         let finished = sealed().publish(jiff::civil::date(2026, 11, 24)).unwrap();
-        assert_eq!(folder.ranges("t", 0, Kind::Readings).unwrap()[0].path, finished.path);
+        assert_eq!(folder.ranges("t", 0, Kind::Readings).unwrap()[0].name, finished.name);
         assert_eq!(folder.sweep("t", 0).unwrap(), 0);
     }
 }

@@ -1,9 +1,6 @@
 //! Reading back: whole rows for who computes anew, and for the audit a few columns, the keys and
 //! positions of points and the derived intervals; a batch at a time, whatever the size of the file.
 
-use std::fs::File;
-use std::path::Path;
-
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Decimal128Type, Int32Type, Int64Type, TimestampMillisecondType,
@@ -15,6 +12,7 @@ use parquet::errors::ParquetError;
 
 use crate::error::ParquetSinkError;
 use crate::name::Kind;
+use crate::store::Store;
 
 /// The place of a point in its Kafka partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,14 +64,15 @@ const QUALITIES: [&str; 4] = [
 
 /// The points of a file, in its order: its readings, or its reported intervals.
 pub fn points(
-    path: &Path,
+    store: &Store,
+    name: &str,
     kind: Kind,
     mut each: impl FnMut(StoredPoint<'_>),
 ) -> Result<(), ParquetSinkError> {
     match kind {
         Kind::Readings => {
             let names = ["client_id", "device_id", "timestamp", "in_chain", "_offset", "_index"];
-            read(path, Some(&names), |columns| {
+            read(store, name, Some(&names), |columns| {
                 let (keys, in_chain) = (Keys::of(columns, "timestamp")?, columns.flags("in_chain")?);
                 (0..columns.rows()).for_each(|row| each(keys.point(row, in_chain.value(row))));
                 Ok(())
@@ -81,7 +80,7 @@ pub fn points(
         }
         Kind::Intervals => {
             let names = ["client_id", "device_id", "source", "end_time", "_offset", "_index"];
-            read(path, Some(&names), |columns| {
+            read(store, name, Some(&names), |columns| {
                 let (keys, source) = (Keys::of(columns, "end_time")?, columns.texts("source")?);
                 for row in (0..columns.rows()).filter(|&row| source.value(row) == "REPORTED") {
                     each(keys.point(row, false));
@@ -94,12 +93,13 @@ pub fn points(
 
 /// The derived intervals of a file of intervals, in its order.
 pub fn derived_intervals(
-    path: &Path,
+    store: &Store,
+    name: &str,
     mut each: impl FnMut(StoredInterval<'_>),
 ) -> Result<(), ParquetSinkError> {
     let keys = ["client_id", "device_id", "source", "start_time", "end_time", "gap", "_offset", "_index"];
     let names: Vec<&str> = keys.iter().chain(&ENERGIES).chain(&QUALITIES).copied().collect();
-    read(path, Some(&names), |columns| {
+    read(store, name, Some(&names), |columns| {
         let (keys, source) = (Keys::of(columns, "end_time")?, columns.texts("source")?);
         let starts = columns.numbers::<TimestampMillisecondType>("start_time")?;
         let gaps = columns.flags("gap")?;
@@ -125,19 +125,21 @@ pub fn derived_intervals(
 
 /// All rows of a file with all their columns, in its order, a batch at a time.
 pub fn rows(
-    path: &Path,
+    store: &Store,
+    name: &str,
     each: impl FnMut(Columns<'_>) -> Result<(), ParquetError>,
 ) -> Result<(), ParquetSinkError> {
-    read(path, None, each)
+    read(store, name, None, each)
 }
 
 /// No names means all columns.
 fn read(
-    path: &Path,
+    store: &Store,
+    name: &str,
     names: Option<&[&str]>,
     mut each: impl FnMut(Columns<'_>) -> Result<(), ParquetError>,
 ) -> Result<(), ParquetSinkError> {
-    let file = File::open(path).map_err(|error| ParquetSinkError::io("open", path, error))?;
+    let file = store.fetch(name)?;
     let batches = || {
         let mut builder = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(ROWS_PER_BATCH);
         if let Some(names) = names {
@@ -149,7 +151,7 @@ fn read(
         }
         Ok(())
     };
-    batches().map_err(|error| ParquetSinkError::parquet("read", path, error))
+    batches().map_err(|error| ParquetSinkError::parquet("read", &store.path(name), error))
 }
 
 const ROWS_PER_BATCH: usize = 8_192;

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use wattline_audit::Settings;
 use wattline_clickhouse_sink::ClickHouse;
-use wattline_parquet_sink::Folder;
 
 use crate::config::Config;
 
@@ -27,7 +26,7 @@ pub async fn run(
         complete,
     };
     let clickhouse = ClickHouse::new(config.clickhouse.settings()?)?;
-    let report = wattline_audit::audit(&settings, &clickhouse, &Folder::new(&config.parquet.dir)).await?;
+    let report = wattline_audit::audit(&settings, &clickhouse, &config.store()?).await?;
     if let Some(file) = prometheus {
         textfile::write(file, &report, jiff::Timestamp::now(), began.elapsed())?;
     }

@@ -1,5 +1,6 @@
 //! The configuration: its sections and keys, their defaults, and the checks that turn it into settings.
 
+mod bucket;
 mod security;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ use wattline_kafka::{Connection, ConsumerSettings, ProducerSettings, Start, Topi
 use wattline_portal::PublicUrl;
 use wattline_runtime::LogFormat;
 
+pub use bucket::Bucket;
+
 /// Keys are described in `deploy/wattline.toml`, which has every one with its default.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Config {
@@ -32,6 +35,7 @@ pub struct Config {
     pub worker: Worker,
     pub clickhouse: ClickHouse,
     pub parquet: Parquet,
+    pub bucket: Bucket,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -725,6 +729,7 @@ mod tests {
         config.worker.ops_listen().unwrap();
         config.worker.consumer(&config.kafka).unwrap();
         config.worker.settings(&config.kafka, &config.parquet).unwrap();
+        config.store().unwrap();
         let missing = config.auth.pepper().unwrap_err();
         assert!(missing.to_string().starts_with("auth.pepper is not set"), "{missing}");
     }

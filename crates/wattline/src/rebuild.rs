@@ -9,7 +9,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tracing::{info, warn};
 use wattline_clickhouse_sink::{ClickHouse, Left, Replacement as Tables};
 use wattline_kafka::{Connection, Reader, TopicPartition, group_members, partition_counts};
-use wattline_parquet_sink::{Folder, Replacement as Files};
+use wattline_parquet_sink::{Folder, Replacement as Files, Store};
 use wattline_worker::{Progress, Rebuild};
 
 use crate::arguments::RebuildSource;
@@ -71,8 +71,15 @@ type Ends = Vec<(TopicPartition, i64)>;
 
 impl<'a> Site<'a> {
     fn new(config: &'a Config) -> anyhow::Result<Self> {
-        let folder = Folder::new(&config.parquet.dir)
-            .with_row_group_bytes_max(config.parquet.row_group_bytes_max as usize);
+        let folder = match config.store()? {
+            Store::Folder(folder) => folder,
+            Store::Bucket(bucket) => bail!(
+                "parquet.dir is {}: what is rebuilt takes the place of the old files in one step, which no object store \
+                 has; with parquet.dir as a folder and copies of the objects in it a rebuild can be done, and its \
+                 files be put under another prefix",
+                bucket.url()
+            ),
+        };
         Ok(Site {
             config,
             kafka: config.kafka.connection()?,
@@ -167,7 +174,7 @@ impl<'a> Site<'a> {
         let tables = self.tables.begin().await?;
         let files = self.files.begin()?;
         let settings = self.config.worker.settings(&self.config.kafka, &self.config.parquet)?;
-        let rebuild = Arc::new(Rebuild::new(settings, tables.clone(), files.clone())?);
+        let rebuild = Arc::new(Rebuild::new(settings, tables.clone(), Store::Folder(files.clone()))?);
         let mut running = JoinSet::new();
         for (partition, end) in ends.iter().cloned() {
             while running.len() >= PARTITIONS_AT_ONCE_MAX
@@ -179,7 +186,9 @@ impl<'a> Site<'a> {
             running.spawn(async move {
                 match from {
                     RebuildSource::Kafka => rebuild.from_kafka(&kafka, &partition, end).await?,
-                    RebuildSource::Parquet => rebuild.from_parquet(&old, &partition, end).await?,
+                    RebuildSource::Parquet => {
+                        rebuild.from_parquet(&Store::Folder(old), &partition, end).await?
+                    }
                 }
                 info!(%partition, end, "computed");
                 anyhow::Ok(())
@@ -200,7 +209,7 @@ impl<'a> Site<'a> {
             topic_counters: self.config.kafka.topic_counters.clone(),
             complete: false,
         };
-        let report = wattline_audit::audit(&audit, &tables, &files).await?;
+        let report = wattline_audit::audit(&audit, &tables, &Store::Folder(files)).await?;
         writeln!(stdout(), "{report}")?;
         ensure!(
             report.exact,

@@ -3,7 +3,6 @@ use std::sync::Arc;
 use tracing::info;
 use wattline_clickhouse_sink::ClickHouse;
 use wattline_kafka::Producer;
-use wattline_parquet_sink::Folder;
 use wattline_runtime::{Readiness, Shutdown, install_metrics, serve_ops};
 use wattline_worker::Worker;
 
@@ -36,8 +35,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let consumer = config.worker.consumer(&config.kafka)?;
     let tables = ClickHouse::new(config.clickhouse.settings()?)?;
     rebuild::refuse_during_exchange(&tables).await?;
-    let row_group_bytes_max = config.parquet.row_group_bytes_max as usize;
-    let files = Folder::new(&config.parquet.dir).with_row_group_bytes_max(row_group_bytes_max);
+    let files = config.store()?;
     let producer = Producer::new(&connection, &config.worker.producer()?)?;
 
     let metrics = install_metrics()?;

@@ -9,7 +9,7 @@ use wattline_clickhouse_sink::{
     Around, ClickHouse, ClickHouseError, DisplacedReading, Range, StoredReading, Table,
 };
 use wattline_kafka::{CommitError, Committer, Producer, Record, TopicPartition};
-use wattline_parquet_sink::{Folder, Kind, ParquetSinkError, PartFile};
+use wattline_parquet_sink::{Kind, ParquetSinkError, PartFile, Store};
 
 use crate::supervisor::Gate;
 
@@ -65,7 +65,11 @@ pub(crate) trait Files: Send + Sync + 'static {
     fn sweep(&self, topic: &str, partition: i32) -> Result<(), ParquetSinkError>;
 
     /// Whether any file of a partition is there.
-    fn holds(&self, topic: &str, partition: i32) -> Result<bool, ParquetSinkError>;
+    fn holds(
+        &self,
+        topic: &str,
+        partition: i32,
+    ) -> impl Future<Output = Result<bool, ParquetSinkError>> + Send;
     fn open(
         &self,
         kind: Kind,
@@ -155,20 +159,16 @@ impl Tables for ClickHouse {
     }
 }
 
-impl Files for Folder {
+impl Files for Store {
     type Part = PartFile;
 
     fn sweep(&self, topic: &str, partition: i32) -> Result<(), ParquetSinkError> {
-        Folder::sweep(self, topic, partition).map(drop)
+        Store::sweep(self, topic, partition).map(drop)
     }
 
-    fn holds(&self, topic: &str, partition: i32) -> Result<bool, ParquetSinkError> {
-        for kind in Kind::ALL {
-            if !self.ranges(topic, partition, kind)?.is_empty() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+    async fn holds(&self, topic: &str, partition: i32) -> Result<bool, ParquetSinkError> {
+        let (store, topic) = (self.clone(), topic.to_owned());
+        blocking(move || Store::holds(&store, &topic, partition)).await
     }
 
     fn open(
@@ -179,7 +179,7 @@ impl Files for Folder {
         first: i64,
         schema: SchemaRef,
     ) -> Result<PartFile, ParquetSinkError> {
-        Folder::open(self, kind, topic, partition, first, schema)
+        Store::open(self, kind, topic, partition, first, schema)
     }
 
     fn append(&self, part: &mut PartFile, rows: &RecordBatch) -> Result<(), ParquetSinkError> {
@@ -191,11 +191,14 @@ impl Files for Folder {
     }
 
     async fn finish(&self, part: PartFile, last: i64, day: Date) -> Result<(), ParquetSinkError> {
-        let finished = tokio::task::spawn_blocking(move || part.finish(last, day)).await;
-        match finished {
-            Ok(finished) => finished.map(drop),
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        }
+        blocking(move || part.finish(last, day)).await.map(drop)
+    }
+}
+
+async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(call).await {
+        Ok(outcome) => outcome,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
 }
 

@@ -13,7 +13,7 @@ use wattline_kafka::{
     TopicPartition,
 };
 use wattline_model::Kind;
-use wattline_parquet_sink::Folder;
+use wattline_parquet_sink::Store;
 
 use crate::derive::Deriver;
 use crate::progress::Progress;
@@ -27,7 +27,7 @@ use crate::{clock, metrics};
 pub struct Worker {
     settings: Arc<Settings>,
     tables: Arc<ClickHouse>,
-    files: Arc<Folder>,
+    files: Arc<Store>,
     rejected: Arc<RejectedProducer>,
     seed: u64,
     runtime: Handle,
@@ -75,7 +75,7 @@ impl Worker {
     pub fn new(
         settings: Settings,
         tables: ClickHouse,
-        files: Folder,
+        files: Store,
         producer: Producer,
     ) -> anyhow::Result<Arc<Self>> {
         let (faults, fault) = mpsc::unbounded_channel();

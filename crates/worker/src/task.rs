@@ -170,7 +170,7 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
 
     async fn is_stored_already(&mut self) -> Result<bool, TaskError> {
         let TopicPartition { topic, partition } = &self.partition;
-        if self.files.holds(topic, *partition)? {
+        if self.files.holds(topic, *partition).await? {
             return Ok(true);
         }
         let mut backoff = Backoff::new(&self.settings);

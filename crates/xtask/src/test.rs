@@ -37,6 +37,7 @@ pub fn test(options: &Options) -> anyhow::Result<ExitCode> {
     stack.stop()?;
     let broker = services::prepare_kafka()?;
     let services = services::start(&mut stack, &broker, Data::Fresh)?;
+    let s3 = services::s3::start(&mut stack)?;
     let openapi_tools = python::OPENAPI.install()?;
     let manifest_tools = python::MANIFESTS.install()?;
     let cookbook_tools = python::COOKBOOK.install()?;
@@ -58,6 +59,7 @@ pub fn test(options: &Options) -> anyhow::Result<ExitCode> {
         .args(selection)
         .env("WATTLINE_TEST_KAFKA", &services.kafka)
         .env("WATTLINE_TEST_CLICKHOUSE", &services.clickhouse)
+        .env("WATTLINE_TEST_S3", &s3)
         .env("WATTLINE_TEST_OPENAPI_TOOLS", &openapi_tools)
         .env("WATTLINE_TEST_MANIFEST_TOOLS", &manifest_tools)
         .env("WATTLINE_TEST_COOKBOOK_TOOLS", &cookbook_tools)

@@ -25,6 +25,7 @@ pub fn up() -> anyhow::Result<ExitCode> {
             (services.kafka, services.clickhouse)
         }
     };
+    let s3 = services::s3::start(&mut stack)?;
     let openapi_tools = python::OPENAPI.install()?.display().to_string();
     let manifest_tools = python::MANIFESTS.install()?.display().to_string();
     let cookbook_tools = python::COOKBOOK.install()?.display().to_string();
@@ -36,6 +37,7 @@ pub fn up() -> anyhow::Result<ExitCode> {
         format!(
             "WATTLINE_KAFKA_BROKERS={kafka}\nWATTLINE_CLICKHOUSE_URL={clickhouse}\n\
              WATTLINE_TEST_KAFKA={kafka}\nWATTLINE_TEST_CLICKHOUSE={clickhouse}\n\
+             WATTLINE_TEST_S3={s3}\n\
              WATTLINE_TEST_OPENAPI_TOOLS='{openapi_tools}'\n\
              WATTLINE_TEST_MANIFEST_TOOLS='{manifest_tools}'\n\
              WATTLINE_TEST_COOKBOOK_TOOLS='{cookbook_tools}'\n\

@@ -58,6 +58,9 @@ fn secrets(config: &Config, file: Option<&Path>) -> Check {
         ("kafka.sasl_password_file", &config.kafka.sasl_password_file),
         ("kafka.tls_key_file", &config.kafka.tls_key_file),
         ("gateway.tls_key_file", &config.gateway.tls_key_file),
+        ("bucket.secret_access_key_file", &config.bucket.secret_access_key_file),
+        ("bucket.account_key_file", &config.bucket.account_key_file),
+        ("bucket.service_account_file", &config.bucket.service_account_file),
     ]
     .into_iter()
     .filter(|(_, file)| !file.is_empty())
@@ -92,7 +95,13 @@ fn has_secrets(file: &Path) -> bool {
     let has_password = config.directory.url.split_once("://").is_some_and(|(_, rest)| {
         rest.split_once('@').is_some_and(|(user, _)| user.contains(':')) || rest.contains("password=")
     });
-    let secrets = [&config.auth.pepper, &config.clickhouse.password, &config.kafka.sasl_password];
+    let secrets = [
+        &config.auth.pepper,
+        &config.clickhouse.password,
+        &config.kafka.sasl_password,
+        &config.bucket.secret_access_key,
+        &config.bucket.account_key,
+    ];
     let named = ["sasl.password", "ssl.key.password", "ssl.key.pem"];
     has_password
         || secrets.iter().any(|secret| !secret.is_empty())

@@ -2,6 +2,7 @@
 //!
 //! Nothing is changed. A check that others stand on comes first, and where it fails those are not made.
 
+mod bucket;
 mod check;
 mod clickhouse;
 mod directory;

@@ -1,13 +1,13 @@
-//! The folder of the Parquet files.
+//! Where the Parquet files are.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wattline_parquet_sink::{Folder, Space};
+use wattline_parquet_sink::{Folder, Space, Store};
 
 use super::check::Check;
-use super::{blocking, shown, words};
+use super::{blocking, bucket, shown, words};
 use crate::config::Config;
 
 const FREE_BYTES_MIN: u64 = 1 << 30;
@@ -15,8 +15,18 @@ const FREE_BYTES_MIN: u64 = 1 << 30;
 const FREE_SHARE_MIN: u64 = 10;
 
 pub(super) async fn examine(config: Arc<Config>) -> Vec<Check> {
+    match config.store() {
+        Ok(Store::Folder(folder)) => examine_folder(&config, folder).await,
+        Ok(Store::Bucket(bucket)) => bucket::examine(bucket).await,
+        Err(cause) => {
+            let advice = "mend [parquet] and [bucket]: docs/configuration.md";
+            vec![Check::failed("parquet.configuration", words(&cause), advice)]
+        }
+    }
+}
+
+async fn examine_folder(config: &Config, folder: Folder) -> Vec<Check> {
     let name = shown(Path::new(&config.parquet.dir));
-    let folder = Folder::new(&config.parquet.dir);
     let asked = folder.clone();
     match blocking(move || Ok(asked.is_there())).await {
         Ok(true) => {}

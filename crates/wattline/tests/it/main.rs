@@ -6,6 +6,7 @@
 
 mod authority;
 mod broker;
+mod bucket;
 mod commands;
 mod cookbook;
 mod counters;

@@ -1,6 +1,6 @@
-//! A proxy in front of Kafka that can be cut.
+//! A proxy in front of a service that can be cut.
 //!
-//! Kafka tells its clients where its brokers are, so the answers are rewritten: every mention of the broker's
+//! Kafka tells its clients where its brokers are, so its answers are rewritten: every mention of the broker's
 //! address becomes the proxy's, which has the same length.
 
 use std::io::{self, Read as _, Write as _};
@@ -15,19 +15,31 @@ pub struct Proxy {
 }
 
 struct Line {
-    broker: SocketAddr,
+    service: SocketAddr,
     port: u16,
+    is_kafka: bool,
     is_cut: AtomicBool,
     streams: Mutex<Vec<TcpStream>>,
 }
 
 impl Proxy {
+    /// In front of Kafka.
     pub fn new(broker: &str) -> Self {
-        let broker: SocketAddr = broker.parse().expect("the address of the broker");
+        Proxy::start(broker, true)
+    }
+
+    /// In front of a service whose answers are passed on as they are.
+    pub fn plain(service: &str) -> Self {
+        Proxy::start(service, false)
+    }
+
+    fn start(service: &str, is_kafka: bool) -> Self {
+        let service: SocketAddr = service.parse().expect("the address of the service");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let streams = Mutex::new(Vec::new());
-        let line = Arc::new(Line { broker, port: address.port(), is_cut: AtomicBool::new(false), streams });
+        let is_cut = AtomicBool::new(false);
+        let line = Arc::new(Line { service, port: address.port(), is_kafka, is_cut, streams });
         let accepting = Arc::clone(&line);
         // The thread ends with the process; a test has few proxies.
         thread::spawn(move || {
@@ -61,7 +73,7 @@ impl Line {
     }
 
     fn serve(self: &Arc<Self>, mut client: TcpStream) -> io::Result<()> {
-        let mut server = TcpStream::connect(self.broker)?;
+        let mut server = TcpStream::connect(self.service)?;
         let (mut from_client, mut to_client) = (client.try_clone()?, client.try_clone()?);
         let mut to_server = server.try_clone()?;
         self.streams().extend([client.try_clone()?, server.try_clone()?]);
@@ -71,7 +83,10 @@ impl Line {
         });
         let line = Arc::clone(self);
         thread::spawn(move || {
-            let _ = line.answers(&mut server, &mut to_client);
+            let _ = match line.is_kafka {
+                true => line.answers(&mut server, &mut to_client),
+                false => io::copy(&mut server, &mut to_client).map(drop),
+            };
             let _ = client.shutdown(Shutdown::Both);
             client.flush()
         });
@@ -81,7 +96,7 @@ impl Line {
     /// Passes on answers, one by one: four bytes of length and the rest.
     fn answers(&self, server: &mut TcpStream, client: &mut TcpStream) -> io::Result<()> {
         let mention = |port: u16| [b"127.0.0.1".as_slice(), &u32::from(port).to_be_bytes()].concat();
-        let (broker, proxy) = (mention(self.broker.port()), mention(self.port));
+        let (broker, proxy) = (mention(self.service.port()), mention(self.port));
         loop {
             let mut length = [0; 4];
             server.read_exact(&mut length)?;

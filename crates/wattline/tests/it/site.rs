@@ -57,6 +57,8 @@ pub struct Site {
     kafka: String,
     pub clickhouse: String,
     folder: TempDir,
+    /// What every process is started with besides: keys as in the environment.
+    keys: Vec<(String, String)>,
     processes: AtomicU32,
     _place: Place,
 }
@@ -86,12 +88,18 @@ impl Site {
 
     /// A site that `wattline migrate` has not seen.
     pub fn bare(test: &str) -> Self {
+        Site::with(test, &[])
+    }
+
+    /// The same, with keys that all its processes have.
+    pub fn with(test: &str, keys: Keys<'_>) -> Self {
         let kafka = service("WATTLINE_TEST_KAFKA");
         let clickhouse = service("WATTLINE_TEST_CLICKHOUSE");
         let place = Place::take();
         let name = format!("it_{test}_{}_{:x}", std::process::id(), now_ms());
         let folder = TempDir::with_prefix("wattline-it-").expect("a temporary folder");
-        Site { name, kafka, clickhouse, folder, processes: AtomicU32::new(0), _place: place }
+        let keys = keys.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Site { name, kafka, clickhouse, folder, keys, processes: AtomicU32::new(0), _place: place }
     }
 
     pub fn database(&self) -> &str {
@@ -142,9 +150,8 @@ impl Site {
             .env("WATTLINE_CLICKHOUSE_DATABASE", &self.name)
             .env("WATTLINE_PARQUET_DIR", folder("parquet"))
             .env("WATTLINE_PARQUET_FILE_AGE_MAX_MS", "500");
-        for (key, value) in keys {
-            command.env(key, value);
-        }
+        let own = self.keys.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        command.envs(own.chain(keys.iter().copied()));
         command
     }
 
@@ -269,7 +276,7 @@ pub fn failure(site: &Site, keys: Keys<'_>, arguments: &[&str]) -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test has nobody to hand it its arguments")]
-fn service(variable: &str) -> String {
+pub fn service(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| {
         panic!("{variable} is not set: `cargo xtask test -- -p wattline` starts the services and sets it")
     })

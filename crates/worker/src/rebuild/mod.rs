@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use wattline_clickhouse_sink::ClickHouse;
 use wattline_kafka::{CommitError, Connection, Delivery, Reader, TopicPartition};
 use wattline_model::Kind;
-use wattline_parquet_sink::{Folder, Kind as FileKind, ParquetError};
+use wattline_parquet_sink::{Kind as FileKind, ParquetError, Store};
 
 use self::rows::{StoredRow, inputs, rows_of};
 use crate::derive::Deriver;
@@ -37,12 +37,12 @@ const POINTS_PER_BATCH: usize = 16_384;
 pub struct Rebuild {
     settings: Arc<Settings>,
     tables: Arc<ClickHouse>,
-    files: Arc<Folder>,
+    files: Arc<Store>,
     seed: u64,
 }
 
 impl Rebuild {
-    pub fn new(settings: Settings, tables: ClickHouse, files: Folder) -> anyhow::Result<Self> {
+    pub fn new(settings: Settings, tables: ClickHouse, files: Store) -> anyhow::Result<Self> {
         Ok(Rebuild {
             settings: Arc::new(settings),
             tables: Arc::new(tables),
@@ -96,20 +96,20 @@ impl Rebuild {
         Ok(())
     }
 
-    /// Computes a partition from the points in the Parquet files of a folder, in the order in which they stood in
+    /// Computes a partition from the points in the Parquet files of a store, in the order in which they stood in
     /// Kafka, up to but not including the offset `end`. What is among the rejected is not there: readings
     /// that lost a conflict at once, and records that could not be read.
     pub async fn from_parquet(
         &self,
-        folder: &Folder,
+        old: &Store,
         partition: &TopicPartition,
         end: i64,
     ) -> anyhow::Result<()> {
         let mut task = self.task(partition);
         let (batches, mut received) = mpsc::channel(READS_AHEAD_MAX);
         let kind = self.kind(partition);
-        let (folder, of) = (folder.clone(), partition.clone());
-        let reading = spawn_blocking(move || read_files(&folder, kind, &of, end, &batches));
+        let (old, of) = (old.clone(), partition.clone());
+        let reading = spawn_blocking(move || read_files(&old, kind, &of, end, &batches));
         let storing = async {
             let mut waiting = Vec::<StoredRow>::new();
             while let Some(rows) = received.recv().await {
@@ -140,7 +140,7 @@ impl Rebuild {
         if *partition.topic == *self.settings.topic_counters { Kind::BatteryCounter } else { Kind::Battery }
     }
 
-    fn task(&self, partition: &TopicPartition) -> Task<Nowhere, ClickHouse, Folder, Nowhere> {
+    fn task(&self, partition: &TopicPartition) -> Task<Nowhere, ClickHouse, Store, Nowhere> {
         let TopicPartition { topic, partition: number } = partition;
         let cache = self.settings.cache_devices_max;
         Task {
@@ -175,7 +175,7 @@ impl RejectedTopic for Nowhere {
 }
 
 async fn store(
-    task: &mut Task<Nowhere, ClickHouse, Folder, Nowhere>,
+    task: &mut Task<Nowhere, ClickHouse, Store, Nowhere>,
     rows: &[StoredRow],
 ) -> Result<(), TaskError> {
     match rows.last() {
@@ -187,7 +187,7 @@ async fn store(
 /// Hands over the points of a partition in the order of their places, each once. Ranges that overlap hold the
 /// same rows where they do.
 fn read_files(
-    folder: &Folder,
+    old: &Store,
     kind: Kind,
     of: &TopicPartition,
     end: i64,
@@ -198,8 +198,8 @@ fn read_files(
         Kind::BatteryCounter => FileKind::Readings,
     };
     let mut last = None;
-    for file in folder.ranges(&of.topic, of.partition, files)? {
-        wattline_parquet_sink::rows(&file.path, |columns| {
+    for file in old.ranges(&of.topic, of.partition, files)? {
+        wattline_parquet_sink::rows(old, &file.name, |columns| {
             let mut rows = rows_of(kind, columns)?;
             rows.retain(|row| {
                 let is_next = row.position.offset < end && last.is_none_or(|last| last < row.position);

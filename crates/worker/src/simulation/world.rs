@@ -380,7 +380,7 @@ impl Files for SimFiles {
         Ok(())
     }
 
-    fn holds(&self, _: &str, _: i32) -> Result<bool, ParquetSinkError> {
+    async fn holds(&self, _: &str, _: i32) -> Result<bool, ParquetSinkError> {
         Ok(!self.0.world.lock().files.is_empty())
     }
 

@@ -2,6 +2,7 @@
 
 pub mod clickhouse;
 pub mod kafka;
+pub mod s3;
 
 use crate::prerequisites;
 use crate::stack::Stack;

@@ -43,6 +43,16 @@ fn what_is_behind_one_door_is_used_through_it() {
     // The fleet is a client; the runtime serves the operations port.
     assert_eq!(users("hyper"), ["wattline-fleet", "wattline-gateway", "wattline-portal", "wattline-runtime"]);
     assert_eq!(users("axum"), ["wattline-portal"]);
+    assert_eq!(users("object_store"), ["wattline-bucket", "wattline-parquet-sink"]);
+}
+
+/// Beside hyper and rustls with ring; OpenSSL is librdkafka's.
+#[test]
+fn no_second_way_to_speak_http_or_tls_comes_in_by_the_way() {
+    let lock = include_str!("../../../../Cargo.lock");
+    for name in ["reqwest", "aws-lc-rs", "native-tls"] {
+        assert!(!lock.contains(&format!("name = \"{name}\"\n")), "{name}: cargo tree -i {name} says why");
+    }
 }
 
 #[test]
@@ -66,6 +76,7 @@ fn no_crate_knows_what_it_must_not() {
     for sink in ["wattline-clickhouse-sink", "wattline-parquet-sink"] {
         never(sink, &["wattline-kafka", "wattline-wire", "wattline-gateway", "hyper"]);
     }
+    never("wattline-bucket", &["arrow-array", "parquet", "wattline-parquet-sink", "wattline-kafka", "hyper"]);
     never("wattline-gateway", &["wattline-counters", "wattline-clickhouse-sink", "wattline-parquet-sink"]);
     never(
         "wattline-portal",
@@ -84,6 +95,7 @@ fn the_arrows_point_one_way() {
         &["wattline-openapi"],
         &["wattline-audit", "wattline-gateway", "wattline-portal", "wattline-worker"],
         &[
+            "wattline-bucket",
             "wattline-kafka",
             "wattline-clickhouse-sink",
             "wattline-parquet-sink",
