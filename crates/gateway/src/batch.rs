@@ -55,10 +55,6 @@ impl<'a> Batch<'a> {
         self.outcomes
     }
 
-    pub(crate) fn has_records(&self) -> bool {
-        !self.full.is_empty() || self.open.iter().any(|open| !open.is_empty())
-    }
-
     pub(crate) fn records(&self) -> Vec<Record<'_>> {
         let full = self.full.iter().map(|(partition, value)| (*partition, value));
         let open = (0..).zip(&self.open).filter(|(_, value)| !value.is_empty());

@@ -2,6 +2,7 @@ use hyper::header::AUTHORIZATION;
 use hyper::http::request::Parts;
 use wattline_auth::policy::{Forbidden, Matched};
 use wattline_directory::{AuditEvent, ClientHandle, Identity, Refusal};
+use wattline_traces::Span;
 
 use crate::problem::{Problem, Unavailable};
 use crate::request_id::RequestId;
@@ -16,6 +17,8 @@ pub(crate) struct Call<'a> {
     pub matched: &'a Matched<'a>,
     pub client: &'a ClientHandle,
     pub request_id: &'a RequestId,
+    /// Its span, where it is traced.
+    pub trace: Option<&'a Span>,
 }
 
 impl Call<'_> {

@@ -22,6 +22,7 @@ mod sites;
 mod socket;
 mod telemetry;
 mod tls;
+mod trace;
 
 pub use forward::UpstreamSettings;
 pub use metrics::describe_metrics;

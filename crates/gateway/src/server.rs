@@ -13,11 +13,12 @@ use hyper_util::rt::TokioTimer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tracing::{debug, info, warn};
+use tracing::{Instrument as _, debug, info, warn};
 use wattline_auth::policy::{self, Matched, Native, NoRoute, Service};
 use wattline_directory::{AuditLog, Directory, Snapshot, Uses};
 use wattline_kafka::Producer;
 use wattline_model::Kind;
+use wattline_traces::{Span, Traces};
 
 use crate::answer::{self, Answer, Body};
 use crate::budget::Budget;
@@ -32,6 +33,7 @@ use crate::sites;
 use crate::socket::Socket;
 use crate::telemetry::telemetry;
 use crate::tls::Tls;
+use crate::trace;
 
 /// Everything that a request needs, shared by all connections.
 pub struct Gateway {
@@ -46,6 +48,7 @@ pub struct Gateway {
     pub(crate) audit_log: AuditLog,
     upstreams: Upstreams,
     tls: Option<Arc<Tls>>,
+    traces: Option<Traces>,
     partitions_intervals: u32,
     partitions_counters: u32,
     draining: AtomicBool,
@@ -73,6 +76,7 @@ impl Gateway {
             snapshot,
             producer,
             tls: None,
+            traces: None,
             partitions_intervals,
             partitions_counters,
             draining: AtomicBool::new(false),
@@ -82,6 +86,12 @@ impl Gateway {
     /// With TLS in front of HTTP; without it the listener speaks plain HTTP.
     pub fn with_tls(mut self, tls: Option<Arc<Tls>>) -> Self {
         self.tls = tls;
+        self
+    }
+
+    /// With traces of the requests that are sampled; without it of none.
+    pub fn with_traces(mut self, traces: Option<Traces>) -> Self {
+        self.traces = traces;
         self
     }
 
@@ -294,19 +304,32 @@ impl Gateway {
         let (parts, incoming) = request.into_parts();
         let request_id = RequestId::new(parts.headers.get(request_id::HEADER), &self.request_ids);
         let route = policy::route(parts.method.as_str(), parts.uri.path());
+        let traced = self.traces.as_ref().and_then(|traces| {
+            let scheme = if self.tls.is_some() { "https" } else { "http" };
+            trace::begin(traces, &parts, &route, &request_id, scheme)
+        });
+        let log = trace::log(traced.as_ref());
         let (outcome, rest) = match &route {
-            Ok(matched) => self.answer(matched, &parts, incoming, &request_id).await,
+            Ok(matched) => {
+                let answering = self.answer(matched, &parts, incoming, &request_id, traced.as_ref());
+                answering.instrument(log.clone()).await
+            }
             Err(NoRoute::Path) => (Err(Problem::NotFound), Rest::of(&incoming)),
             Err(NoRoute::Method { allow }) => {
                 (Err(Problem::MethodNotAllowed { allow: allow.header() }), Rest::of(&incoming))
             }
         };
         let response = outcome.unwrap_or_else(|problem| {
-            debug!(%request_id, status = problem.status().as_u16(), code = problem.code(), "refused");
+            log.in_scope(|| {
+                debug!(%request_id, status = problem.status().as_u16(), code = problem.code(), "refused");
+            });
             problem.response(&request_id).map(Body::Left)
         });
         let endpoint = route.as_ref().map_or("none", |matched| matched.endpoint.name);
         metrics::request_answered(endpoint, response.status(), began.elapsed());
+        if let Some(traced) = &traced {
+            trace::answered(traced, response.status());
+        }
         (answer::finish(response, &request_id), rest)
     }
 
@@ -317,6 +340,7 @@ impl Gateway {
         request: &Parts,
         mut incoming: Incoming,
         request_id: &RequestId,
+        trace: Option<&Span>,
     ) -> (Result<Response<Body>, Problem>, Rest) {
         let admitted = admit(self, request, matched, request_id).and_then(|identity| {
             if self.is_draining() { Err(Problem::Unavailable(Unavailable::Draining)) } else { Ok(identity) }
@@ -325,7 +349,11 @@ impl Gateway {
             Ok(identity) => identity,
             Err(problem) => return (Err(problem), Rest::of(&incoming)),
         };
-        let call = Call { gateway: self, request, matched, client: identity.client(), request_id };
+        let client = identity.client();
+        if let Some(trace) = trace {
+            trace::admitted(trace, &client.id);
+        }
+        let call = Call { gateway: self, request, matched, client, request_id, trace };
         match matched.endpoint.service {
             Service::Native(native) => {
                 let outcome = serve_here(&call, native, &mut incoming).await;

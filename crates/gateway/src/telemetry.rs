@@ -4,6 +4,7 @@ use hyper::body::Incoming;
 use wattline_directory::ClientHandle;
 use wattline_kafka::Appended;
 use wattline_model::Kind;
+use wattline_traces::Span;
 use wattline_wire::record::Header;
 use wattline_wire::{Bounds, Decoder};
 
@@ -12,7 +13,7 @@ use crate::batch::{Batch, Tally};
 use crate::call::Call;
 use crate::problem::{Problem, Unavailable};
 use crate::server::Gateway;
-use crate::{answer, body, clock, metrics};
+use crate::{answer, body, clock, metrics, trace};
 
 /// Takes one telemetry request. The cheap checks come first, and the body last.
 pub(crate) async fn telemetry(call: &Call<'_>, kind: Kind, incoming: &mut Incoming) -> Answer {
@@ -27,7 +28,7 @@ pub(crate) async fn telemetry(call: &Call<'_>, kind: Kind, incoming: &mut Incomi
 
     // The batch borrows from the body and cannot be kept over a wait, so the records are handed to the
     // producer, which copies them, before this future waits again.
-    let (outcomes, appending) = {
+    let (outcomes, appending, sending) = {
         let received_at_ms = clock::now_ms();
         let header = Header { client_id: &client.id, request_id: request_id.as_str(), received_at_ms };
         let partitions = gateway.partitions(kind);
@@ -37,17 +38,27 @@ pub(crate) async fn telemetry(call: &Call<'_>, kind: Kind, incoming: &mut Incomi
             .decode(&json, bounds(gateway, received_at_ms), &mut batch)
             .map_err(Problem::from)?;
         limit_rate(gateway, client, batch.outcomes().len())?;
-        let appending = batch
-            .has_records()
-            .then(|| gateway.producer.append(gateway.settings.topic(kind), &batch.records()));
-        (batch.into_outcomes(), appending)
+        let (topic, records) = (gateway.settings.topic(kind), batch.records());
+        let sending =
+            call.trace.filter(|_| !records.is_empty()).map(|of| trace::send(of, topic, records.len()));
+        let traceparent = sending.as_ref().map(Span::traceparent);
+        let appending = (!records.is_empty())
+            .then(|| gateway.producer.append_traced(topic, &records, traceparent.as_deref()));
+        (batch.into_outcomes(), appending, sending)
     };
     let appended = match appending {
         Some(appending) => appending.await,
         None => Appended::default(),
     };
 
+    if let Some(sending) = sending {
+        trace::sent(sending, &appended);
+    }
+
     let tally = Tally::of(&outcomes, &appended);
+    if let Some(of) = call.trace {
+        trace::points(of, &tally);
+    }
     metrics::points_answered(kind, &tally, &outcomes);
     if tally.ok == 0 && tally.unconfirmed > 0 {
         return Err(Problem::Unavailable(Unavailable::KafkaAway));

@@ -9,7 +9,7 @@ use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message as _;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaRespErr;
@@ -34,6 +34,8 @@ pub struct ConsumerSettings {
     pub session_timeout_ms: u64,
     /// Bytes that are fetched ahead, over all partitions.
     pub prefetch_bytes_max: usize,
+    /// Whether the headers of records are looked at.
+    pub traceparents: bool,
 }
 
 /// A partition that was assigned, and where it goes on.
@@ -53,6 +55,8 @@ pub struct Delivery {
     /// When the record was produced, by the producer's clock.
     pub time_ms: i64,
     pub value: Bytes,
+    /// The trace context of the request that it is of, as it stands in the header.
+    pub traceparent: Option<Box<[u8]>>,
 }
 
 /// What the owner of the partitions does; called on the consumer's own thread.
@@ -134,6 +138,7 @@ pub struct Consumer {
     inner: Arc<Inner>,
     partitions: Arc<dyn Partitions>,
     topics: Vec<String>,
+    traceparents: bool,
     fault: Arc<Mutex<Option<ConsumeError>>>,
 }
 
@@ -167,7 +172,8 @@ impl Consumer {
         };
         let inner: Arc<Inner> = Arc::new(config.create_with_context(context)?);
         *lock(&inner.context().me) = Arc::downgrade(&inner);
-        Ok(Consumer { inner, partitions, topics: settings.topics.clone(), fault })
+        let ConsumerSettings { topics, traceparents, .. } = settings;
+        Ok(Consumer { inner, partitions, topics: topics.clone(), traceparents: *traceparents, fault })
     }
 
     /// Polls until it is told to stop or cannot go on; then gives up its partitions and leaves the group.
@@ -213,6 +219,7 @@ impl Consumer {
                         offset: message.offset(),
                         time_ms: message.timestamp().to_millis().unwrap_or(0),
                         value: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
+                        traceparent: if self.traceparents { traceparent(&message) } else { None },
                     };
                     if let Some(waiting) = held.get_mut(&delivery.partition) {
                         waiting.push_back(delivery);
@@ -400,6 +407,14 @@ impl ConsumerContext for Context {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn traceparent(message: &BorrowedMessage<'_>) -> Option<Box<[u8]>> {
+    // A later version may be longer than the 55 bytes of today; what is longer than this is none.
+    const BYTES_MAX: usize = 128;
+    let headers = message.headers()?;
+    let header = headers.iter().find(|header| header.key == crate::TRACEPARENT)?;
+    header.value.filter(|value| value.len() <= BYTES_MAX).map(Box::from)
 }
 
 fn partitions_of(list: &TopicPartitionList) -> Vec<TopicPartition> {

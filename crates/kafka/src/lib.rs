@@ -28,6 +28,9 @@ pub use rdkafka::error::{KafkaError, RDKafkaErrorCode as KafkaErrorCode};
 pub use reader::Reader;
 pub use topics::{Topic, create_topics, partition_count, partition_counts};
 
+/// The header with the trace context of the request that a record is of, where that is traced.
+const TRACEPARENT: &str = "traceparent";
+
 /// A partition of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicPartition {

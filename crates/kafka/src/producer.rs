@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use metrics::counter;
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
+use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::statistics::Statistics;
 use tokio::sync::oneshot;
@@ -77,6 +77,16 @@ impl Producer {
     ///
     /// The bytes are copied before the first wait.
     pub fn append(&self, topic: &str, records: &[Record<'_>]) -> impl Future<Output = Appended> + use<> {
+        self.append_traced(topic, records, None)
+    }
+
+    /// The same, for a request that is traced: each record has the `traceparent` in a header.
+    pub fn append_traced(
+        &self,
+        topic: &str,
+        records: &[Record<'_>],
+        traceparent: Option<&str>,
+    ) -> impl Future<Output = Appended> + use<> {
         let (settled, wait) = oneshot::channel();
         let pending = Arc::new(Pending {
             // One more than the records, so that it cannot be settled before all of them are handed over.
@@ -86,10 +96,14 @@ impl Producer {
         });
         for record in records {
             self.health.handed_over();
-            let message: BaseRecord<'_, (), [u8], Arc<Pending>> =
+            let mut message: BaseRecord<'_, (), [u8], Arc<Pending>> =
                 BaseRecord::with_opaque_to(topic, Arc::clone(&pending))
                     .partition(record.partition)
                     .payload(record.value);
+            if let Some(value) = traceparent {
+                let header = Header { key: crate::TRACEPARENT, value: Some(value) };
+                message = message.headers(OwnedHeaders::new_with_capacity(1).insert(header));
+            }
             if let Err((cause, _)) = self.inner.send(message) {
                 self.health.settled(false);
                 let reason = match cause {

@@ -57,6 +57,9 @@ fn set(table: &mut Table, defaults: &Table, path: &str, value: String) -> anyhow
         Some(Value::Integer(_)) => Value::Integer(
             value.trim().parse().map_err(|_| anyhow::anyhow!("{section}.{key} must be a whole number"))?,
         ),
+        Some(Value::Float(_)) => Value::Float(
+            value.trim().parse().map_err(|_| anyhow::anyhow!("{section}.{key} must be a number"))?,
+        ),
         Some(Value::Boolean(_)) => Value::Boolean(
             value.trim().parse().map_err(|_| anyhow::anyhow!("{section}.{key} must be true or false"))?,
         ),
@@ -78,6 +81,10 @@ fn fitting(section: &str, key: &str, known: &Table, value: Value) -> anyhow::Res
     let Some(default) = known.get(key) else {
         let keys: Vec<&str> = known.keys().map(String::as_str).collect();
         bail!("unknown key {section}.{key}; [{section}] has {}", keys.join(", "));
+    };
+    let value = match (default, value) {
+        (Value::Float(_), Value::Integer(whole)) => Value::Float(whole as f64),
+        (_, value) => value,
     };
     if !default.same_type(&value) {
         bail!("{section}.{key} must be of the type {}, not {}", default.type_str(), value.type_str());
@@ -115,12 +122,14 @@ mod tests {
     struct Gateway {
         listen: String,
         points_max: u32,
+        share: f64,
         tls: bool,
     }
 
     impl Default for Config {
         fn default() -> Self {
-            Config { gateway: Gateway { listen: "127.0.0.1:8080".into(), points_max: 10, tls: false } }
+            let listen = "127.0.0.1:8080".into();
+            Config { gateway: Gateway { listen, points_max: 10, share: 0.5, tls: false } }
         }
     }
 
@@ -142,7 +151,18 @@ mod tests {
             &[("WATTLINE_GATEWAY_POINTS_MAX", "30"), ("WATTLINE_TEST_KAFKA", "x"), ("HOME", "/")],
         )
         .unwrap();
-        assert_eq!(config.gateway, Gateway { listen: "127.0.0.1:8080".into(), points_max: 30, tls: true });
+        let listen = "127.0.0.1:8080".into();
+        assert_eq!(config.gateway, Gateway { listen, points_max: 30, share: 0.5, tls: true });
+    }
+
+    #[test]
+    fn a_number_may_be_a_whole_one() {
+        let share = |file: &str, environment: &[(&str, &str)]| from(file, environment).unwrap().gateway.share;
+        assert_eq!(share("[gateway]\nshare = 0.25", &[]), 0.25);
+        assert_eq!(share("[gateway]\nshare = 1", &[]), 1.0);
+        assert_eq!(share("[gateway]\nshare = 1", &[("WATTLINE_GATEWAY_SHARE", "0.75")]), 0.75);
+        let wrong = from("", &[("WATTLINE_GATEWAY_SHARE", "half")]).unwrap_err();
+        assert!(wrong.contains("gateway.share must be a number"), "{wrong}");
     }
 
     #[test]

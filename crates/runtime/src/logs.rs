@@ -22,7 +22,7 @@ pub fn init_logs(format: LogFormat, filter: &str) -> anyhow::Result<()> {
         .with_ansi(std::io::stderr().is_terminal());
     let done = match format {
         LogFormat::Human => builder.with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_span_list(false).try_init(),
     };
     done.map_err(|error| anyhow::anyhow!("logs: {error}"))
 }

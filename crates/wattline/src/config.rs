@@ -2,6 +2,7 @@
 
 mod bucket;
 mod security;
+mod traces;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,11 +22,13 @@ use wattline_portal::PublicUrl;
 use wattline_runtime::LogFormat;
 
 pub use bucket::Bucket;
+pub use traces::Traces;
 
 /// Keys are described in `deploy/wattline.toml`, which has every one with its default.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Config {
     pub log: Log,
+    pub traces: Traces,
     pub kafka: Kafka,
     pub directory: Directory,
     pub auth: Auth,
@@ -591,7 +594,7 @@ impl Worker {
         address("worker.ops_listen", &self.ops_listen)
     }
 
-    pub fn consumer(&self, kafka: &Kafka) -> anyhow::Result<ConsumerSettings> {
+    pub fn consumer(&self, kafka: &Kafka, traces: &Traces) -> anyhow::Result<ConsumerSettings> {
         Ok(ConsumerSettings {
             group: self.group.clone(),
             topics: vec![kafka.topic_intervals.clone(), kafka.topic_counters.clone()],
@@ -602,6 +605,7 @@ impl Worker {
             },
             session_timeout_ms: self.session_timeout_ms,
             prefetch_bytes_max: size("worker.prefetch_bytes_max", self.prefetch_bytes_max)?,
+            traceparents: traces.is_on(),
         })
     }
 
@@ -621,6 +625,7 @@ impl Worker {
             "parquet.file_age_max_ms must be at least worker.flush_ms"
         );
         Ok(wattline_worker::Settings {
+            group: self.group.clone(),
             topic_intervals: kafka.topic_intervals.clone(),
             topic_counters: kafka.topic_counters.clone(),
             topic_rejected: kafka.topic_rejected.clone(),
@@ -712,6 +717,7 @@ mod tests {
     #[test]
     fn every_default_passes_its_check() {
         let config = Config::default();
+        assert!(config.traces.settings("wattline").unwrap().is_none(), "traces are off");
         config.kafka.connection().unwrap();
         config.kafka.topics().unwrap();
         config.directory.follow().unwrap();
@@ -727,7 +733,7 @@ mod tests {
         config.portal.link_time().unwrap();
         config.portal.settings().unwrap();
         config.worker.ops_listen().unwrap();
-        config.worker.consumer(&config.kafka).unwrap();
+        config.worker.consumer(&config.kafka, &config.traces).unwrap();
         config.worker.settings(&config.kafka, &config.parquet).unwrap();
         config.store().unwrap();
         let missing = config.auth.pepper().unwrap_err();

@@ -61,7 +61,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         partitions(&config.kafka.topic_intervals)?,
         partitions(&config.kafka.topic_counters)?,
     )?;
-    let gateway = Arc::new(gateway.with_tls(tls.clone()));
+    let (traces, exporting) = config.traces.start("wattline-gateway")?;
+    let gateway = Arc::new(gateway.with_tls(tls.clone()).with_traces(traces));
 
     let listener = TcpListener::bind(listen)
         .await
@@ -78,6 +79,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     write_uses(&gateway, &directory).await;
     if let Err(cause) = gateway.audit_log().flush(&directory).await {
         warn!(cause = format!("{cause:#}"), "the last events are not in the audit trail");
+    }
+    if let Some(exporting) = exporting {
+        exporting.finish().await;
     }
     outcome
 }

@@ -32,7 +32,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     die_of_panics();
     let connection = config.kafka.connection()?;
     let settings = config.worker.settings(&config.kafka, &config.parquet)?;
-    let consumer = config.worker.consumer(&config.kafka)?;
+    let consumer = config.worker.consumer(&config.kafka, &config.traces)?;
     let tables = ClickHouse::new(config.clickhouse.settings()?)?;
     rebuild::refuse_during_exchange(&tables).await?;
     let files = config.store()?;
@@ -45,10 +45,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     wattline_parquet_sink::describe_metrics();
     let mut shutdown = Shutdown::on_signals()?;
 
-    let worker = Worker::new(settings, tables, files, producer)?;
+    let (traces, exporting) = config.traces.start("wattline-worker")?;
+    let worker = Worker::new(settings, tables, files, producer, traces)?;
     let ops = serve_ops(config.worker.ops_listen()?, metrics, Arc::new(Ready(Arc::clone(&worker)))).await?;
     info!(%ops, group = consumer.group, "worker");
-    worker.run(&connection, &consumer, async move { shutdown.asked().await }).await?;
+    let outcome = worker.run(&connection, &consumer, async move { shutdown.asked().await }).await;
+    if let Some(exporting) = exporting {
+        exporting.finish().await;
+    }
+    outcome?;
     info!("stopped");
     Ok(())
 }

@@ -15,6 +15,7 @@ mod simulation;
 mod sinks;
 mod supervisor;
 mod task;
+mod trace;
 mod unstored;
 mod words;
 

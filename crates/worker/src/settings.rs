@@ -3,6 +3,8 @@ use std::time::Duration;
 /// Checked settings of the worker.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The consumer group.
+    pub group: String,
     pub topic_intervals: String,
     pub topic_counters: String,
     pub topic_rejected: String,

@@ -14,12 +14,14 @@ use wattline_kafka::{
 };
 use wattline_model::Kind;
 use wattline_parquet_sink::Store;
+use wattline_traces::Traces;
 
 use crate::derive::Deriver;
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::sinks::{PartitionOffsets, RejectedProducer};
 use crate::task::{Batch, Shared, Task, TaskError, queue_bytes};
+use crate::trace::Tracing;
 use crate::unstored::Unstored;
 use crate::{clock, metrics};
 
@@ -29,6 +31,7 @@ pub struct Worker {
     tables: Arc<ClickHouse>,
     files: Arc<Store>,
     rejected: Arc<RejectedProducer>,
+    traces: Option<Traces>,
     seed: u64,
     runtime: Handle,
     tasks: Mutex<HashMap<TopicPartition, Running>>,
@@ -77,6 +80,7 @@ impl Worker {
         tables: ClickHouse,
         files: Store,
         producer: Producer,
+        traces: Option<Traces>,
     ) -> anyhow::Result<Arc<Self>> {
         let (faults, fault) = mpsc::unbounded_channel();
         Ok(Arc::new(Worker {
@@ -84,6 +88,7 @@ impl Worker {
             settings: Arc::new(settings),
             tables: Arc::new(tables),
             files: Arc::new(files),
+            traces,
             seed: getrandom::u64().map_err(|error| anyhow!("no randomness: {error}"))?,
             runtime: Handle::current(),
             tasks: Mutex::new(HashMap::new()),
@@ -235,6 +240,7 @@ impl Worker {
             files: Arc::clone(&self.files),
             rejected: Arc::clone(&self.rejected),
             shared: Arc::clone(&shared),
+            tracing: Tracing::new(self.traces.clone(), &self.settings.group),
             progress,
             batch: Batch::default(),
             open: None,

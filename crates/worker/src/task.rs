@@ -12,17 +12,18 @@ use jiff::civil::Date;
 use jiff::tz::Offset;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{info, warn};
+use tracing::{Instrument as _, debug, info, warn};
 use wattline_clickhouse_sink::{Around, ClickHouseError, Range, Table};
 use wattline_failpoint as failpoint;
 use wattline_kafka::{CommitError, Delivery, TopicPartition};
 use wattline_parquet_sink::{Kind as FileKind, ParquetSinkError};
 
 use crate::columns::{INTERVALS, READINGS, Rows};
-use crate::derive::{Deriver, Input, LookedUp, Wanted};
+use crate::derive::{Counts, Deriver, Input, LookedUp, Wanted};
 use crate::progress::{ForeignMetadata, Progress, SinkProgress};
 use crate::settings::Settings;
 use crate::sinks::{Files, Offsets, RejectedTopic, Tables};
+use crate::trace::Tracing;
 use crate::unstored::Unstored;
 use crate::{clock, metrics};
 
@@ -104,6 +105,7 @@ pub(crate) struct Task<O, T, F: Files, R> {
     pub rejected: R,
     pub deriver: Deriver,
     pub shared: Arc<Shared>,
+    pub tracing: Tracing,
     /// None until the first record of a partition that begins.
     pub progress: Option<Progress>,
     pub batch: Batch,
@@ -257,7 +259,14 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         let last = last.unwrap_or(last_record.offset);
         let inputs: Vec<Input<'_>> =
             records.iter().map(|record| Input::new(record.offset, record.time_ms, &record.value)).collect();
-        self.store(&inputs, last).await
+        self.tracing.batch(&self.partition, &records);
+        let log = self.tracing.log(&inputs);
+        let stored = self.store(&inputs, last).instrument(log.clone()).await;
+        if let Err(cause) = &stored {
+            log.in_scope(|| info!(partition = %self.partition, %cause, "the batch was not written"));
+        }
+        self.tracing.batch_ended(&stored);
+        stored
     }
 
     /// Derives the rows of a batch that ends with the offset `last`, and gives them to both sinks.
@@ -277,6 +286,11 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
             let received = inputs.iter().filter_map(|input| input.record.as_ref().ok());
             metrics::fresh(&self.partition, received.map(|record| now_ms - record.header.received_at_ms));
             metrics::batch_stored(&self.partition, &counts, self.deriver.remembered(), began.elapsed());
+            let Counts { points, rejected, .. } = counts;
+            debug!(partition = %self.partition, points, rejected, "stored");
+            if rejected > 0 {
+                info!(partition = %self.partition, rejected, "points of the batch are among the rejected");
+            }
         }
         self.shared.unstored.in_clickhouse();
         self.append_files(&rows, first.time_ms, last)?;
@@ -308,6 +322,7 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
             })
             .collect();
         let TopicPartition { topic, partition } = &self.partition;
+        let _span = self.tracing.look_up(wanted.len());
         let mut backoff = Backoff::new(&self.settings);
         loop {
             let found = async {
@@ -380,6 +395,7 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         let TopicPartition { topic, partition } = &self.partition;
         let token = format!("{topic}/{partition}/{first}-{last}");
         let range = Range { topic, partition: *partition, first, last };
+        let _span = self.tracing.insert(table, rows.num_rows());
         let mut backoff = Backoff::new(&self.settings);
         loop {
             let outcome = if in_doubt {
@@ -416,6 +432,7 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
 
     fn append_files(&mut self, rows: &Rows, first_time_ms: i64, last: i64) -> Result<(), TaskError> {
         let Some(progress) = self.progress else { return Ok(()) };
+        let _span = self.tracing.append();
         let TopicPartition { topic, partition } = &self.partition;
         let open = self.open.get_or_insert_with(|| OpenFiles {
             since: Instant::now(),
@@ -456,6 +473,7 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
             return Ok(());
         }
         let (Some(open), Some(progress)) = (self.open.take(), &mut self.progress) else { return Ok(()) };
+        self.tracing.files(&self.partition);
         if progress.parquet.announced.is_none() {
             progress.parquet.announced = Some(open.last);
             self.commit().await?;
@@ -470,12 +488,14 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         }
         self.shared.unstored.in_parquet_before(self.batch.records.first().map(|next| next.time_ms));
         self.commit().await?;
+        self.tracing.files_ended();
         failpoint::pass("parquet-done");
         Ok(())
     }
 
     async fn commit(&mut self) -> Result<(), TaskError> {
         let Some(progress) = self.progress else { return Ok(()) };
+        let _span = self.tracing.commit(&self.partition, progress.offset());
         let mut backoff = Backoff::new(&self.settings);
         loop {
             match self.offsets.commit(progress.offset(), progress.to_string()).await {

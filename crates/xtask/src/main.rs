@@ -15,6 +15,7 @@ mod cargo;
 mod chaos;
 mod demo;
 mod fault;
+mod go;
 mod http;
 mod instructions;
 mod load;

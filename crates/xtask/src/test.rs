@@ -8,7 +8,7 @@ use clap::Args;
 use crate::cargo::cargo;
 use crate::services::{self, Data};
 use crate::stack::Stack;
-use crate::{chaos, instructions, paths, prerequisites, process, python};
+use crate::{chaos, go, instructions, paths, prerequisites, process, python};
 
 #[derive(Args, Default)]
 pub struct Options {
@@ -53,6 +53,12 @@ pub fn test(options: &Options) -> anyhow::Result<ExitCode> {
             command.env("WATTLINE_TEST_CHROMIUM", "required");
         }
         Err(error) => println!("The portal is tested without a browser: {error:#}"),
+    }
+    match go::COLLECTOR.build() {
+        Ok(collector) => {
+            command.env("WATTLINE_TEST_COLLECTOR", collector);
+        }
+        Err(error) => println!("Traces are tested without a collector of others: {error:#}"),
     }
     let status = command
         .arg("test")

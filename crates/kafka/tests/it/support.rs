@@ -50,6 +50,7 @@ impl Cluster {
             start,
             session_timeout_ms: 6_000,
             prefetch_bytes_max: 1 << 20,
+            traceparents: true,
         };
         let partitions: Arc<dyn Partitions> = owner.clone();
         let consumer = Consumer::new(&self.connection(), &settings, partitions).unwrap();

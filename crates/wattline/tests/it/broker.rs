@@ -22,7 +22,7 @@ pub struct Broker {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test has nobody to hand it its arguments")]
-fn java() -> Command {
+pub fn java() -> Command {
     let jars = std::env::var("WATTLINE_TEST_KAFKA_JARS").unwrap_or_else(|_| {
         panic!("WATTLINE_TEST_KAFKA_JARS is not set: `cargo xtask test -- -p wattline` sets it")
     });

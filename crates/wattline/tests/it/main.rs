@@ -7,6 +7,7 @@
 mod authority;
 mod broker;
 mod bucket;
+mod collector;
 mod commands;
 mod cookbook;
 mod counters;
@@ -39,3 +40,4 @@ mod sites;
 mod stored;
 mod telemetry;
 mod tls;
+mod traces;

@@ -25,6 +25,7 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::sinks::{Offsets, RejectedTopic};
 use crate::task::{Batch, Shared, Task, TaskError, queue_bytes};
+use crate::trace::Tracing;
 
 /// Records that are read ahead; the reader waits when there are so many.
 const RECORDS_AHEAD_MAX: usize = 64;
@@ -67,7 +68,8 @@ impl Rebuild {
         let reading = spawn_blocking(move || {
             Reader::new(&kafka)?.read(&of.topic, of.partition, 0, end, |offset, time_ms, value| {
                 let value = Bytes::copy_from_slice(value);
-                match records.blocking_send(Delivery { partition: of.clone(), offset, time_ms, value }) {
+                let delivery = Delivery { partition: of.clone(), offset, time_ms, value, traceparent: None };
+                match records.blocking_send(delivery) {
                     Ok(()) => ControlFlow::Continue(()),
                     // The task could not go on, and says why.
                     Err(_) => ControlFlow::Break(()),
@@ -152,6 +154,7 @@ impl Rebuild {
             files: Arc::clone(&self.files),
             rejected: Nowhere,
             shared: Arc::new(Shared::default()),
+            tracing: Tracing::default(),
             progress: Some(Progress::at(0)),
             batch: Batch::default(),
             open: None,

@@ -19,6 +19,7 @@ use crate::derive::Deriver;
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::task::{Batch, Shared, Task, TaskError, queue_bytes};
+use crate::trace::Tracing;
 use world::{Rng, SimFiles, SimOffsets, SimRejected, SimTables, World};
 
 const TOPIC: &str = "wattline.counters";
@@ -26,6 +27,7 @@ const PARTITION: i32 = 3;
 
 fn settings() -> Settings {
     Settings {
+        group: "wattline-worker".into(),
         topic_intervals: "wattline.intervals".into(),
         topic_counters: TOPIC.into(),
         topic_rejected: "wattline.rejected".into(),
@@ -102,6 +104,7 @@ async fn own(
         files: Arc::new(SimFiles(actor.clone())),
         rejected: SimRejected(actor.clone()),
         shared: Arc::clone(&shared),
+        tracing: Tracing::default(),
         progress,
         batch: Batch::default(),
         open: None,
@@ -122,6 +125,7 @@ async fn own(
                 offset: entry.offset,
                 time_ms: entry.time_ms,
                 value: entry.value.clone().into(),
+                traceparent: None,
             };
             feeder_shared.queued_bytes.fetch_add(queue_bytes(&delivery), Ordering::Relaxed);
             if records.send(delivery).is_err() {

@@ -1,19 +1,17 @@
 //! The peers' programs, and how each is told what to do.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use crate::bench::ground::Ground;
 use crate::bench::replay::Target;
-use crate::process::{self, free_ports, wait_for};
+use crate::process::{free_ports, wait_for};
 use crate::python::Packages;
-use crate::{paths, prerequisites};
+use crate::{go, paths, prerequisites};
 
-const BUILD_DEADLINE: Duration = Duration::from_secs(15 * 60);
 const READY_DEADLINE: Duration = Duration::from_secs(30);
 
 const MQ_BRIDGE: Packages = Packages {
@@ -53,7 +51,7 @@ pub fn start_benthos(
     topic: &str,
     records: Records,
 ) -> anyhow::Result<Target> {
-    let program = build_benthos()?;
+    let program = go::BENTHOS.build()?;
     let [port] = free_ports()?;
     let processors = match records {
         Records::Whole => "",
@@ -91,26 +89,4 @@ fn start(ground: &mut Ground, name: &str, command: &mut Command, port: u16) -> a
     // It looks at no token; the file only has to be there.
     let token_file = ground.stack.log(name);
     Ok(Target { name: name.to_owned(), url: format!("http://127.0.0.1:{port}"), pid, token_file, devices: 0 })
-}
-
-fn build_benthos() -> anyhow::Result<PathBuf> {
-    ensure!(process::succeeds("go", &["version"]), "Go is not on this machine");
-    let source = paths::root().join("deploy/local/peers/benthos");
-    let program = paths::cache()?.join("benthos");
-    if is_newer(&source.join("go.mod"), &program) {
-        println!("Building Benthos from the Go module proxy (about a minute, once) …");
-        let mut go = Command::new("go");
-        go.args(["build", "-o"]).arg(&program).arg(".").current_dir(&source).env("GOFLAGS", "-mod=readonly");
-        process::run_within(BUILD_DEADLINE, &mut go).context("building Benthos")?;
-    }
-    Ok(program)
-}
-
-/// Whether a file was changed after another was made, or the other is not there.
-fn is_newer(file: &Path, made: &Path) -> bool {
-    let time = |path: &Path| fs::metadata(path).and_then(|of| of.modified());
-    match (time(file), time(made)) {
-        (Ok(changed), Ok(made)) => changed > made,
-        _ => true,
-    }
 }

@@ -43,6 +43,9 @@ fn what_is_behind_one_door_is_used_through_it() {
     // The fleet is a client; the runtime serves the operations port.
     assert_eq!(users("hyper"), ["wattline-fleet", "wattline-gateway", "wattline-portal", "wattline-runtime"]);
     assert_eq!(users("axum"), ["wattline-portal"]);
+    for crate_of_otel in ["opentelemetry", "opentelemetry_sdk", "opentelemetry-otlp"] {
+        assert_eq!(users(crate_of_otel), ["wattline-traces"]);
+    }
     assert_eq!(users("object_store"), ["wattline-bucket", "wattline-parquet-sink"]);
 }
 
@@ -83,7 +86,9 @@ fn no_crate_knows_what_it_must_not() {
         &["wattline-gateway", "wattline-wire", "wattline-model", "wattline-kafka", "sqlx"],
     );
     never("wattline-worker", &["hyper", "wattline-directory", "wattline-auth", "wattline-gateway"]);
-    never("wattline-runtime", &["wattline-model", "wattline-kafka", "wattline-wire"]);
+    for around in ["wattline-runtime", "wattline-traces"] {
+        never(around, &["wattline-model", "wattline-kafka", "wattline-wire"]);
+    }
     never("wattline-openapi", &["tokio", "hyper", "sqlx", "rdkafka", "wattline-kafka"]);
 }
 
@@ -101,6 +106,7 @@ fn the_arrows_point_one_way() {
             "wattline-parquet-sink",
             "wattline-directory",
             "wattline-runtime",
+            "wattline-traces",
         ],
         &["wattline-wire", "wattline-counters", "wattline-auth"],
         &["wattline-model", "wattline-failpoint"],
