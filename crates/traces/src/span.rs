@@ -124,3 +124,56 @@ impl Span {
         context::text(self.context.span().span_context())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SAMPLED: &[u8] = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const NOT_SAMPLED: &[u8] = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+
+    fn traces(sample_ratio: f64, incoming_per_s: u32) -> Traces {
+        let settings = Settings {
+            endpoint: String::new(),
+            sample_ratio,
+            incoming_per_s,
+            timeout: Duration::from_secs(1),
+            queue_spans_max: 1,
+            service: "test",
+            version: "0",
+        };
+        Traces::new(&settings, &SdkTracerProvider::builder().build())
+    }
+
+    #[test]
+    fn a_caller_is_followed_as_far_as_it_is_allowed() {
+        let samples = |traces: &Traces, traceparent: Option<&[u8]>| traces.sample(traceparent).is_some();
+        let none = traces(0.0, 1);
+        assert!(samples(&none, Some(SAMPLED)), "the one of this second");
+        assert!(!samples(&none, Some(SAMPLED)));
+        assert!(!samples(&none, None) && !samples(&none, Some(NOT_SAMPLED)) && !samples(&none, Some(b"x")));
+        let all = traces(1.0, 0);
+        assert!(samples(&all, None) && samples(&all, Some(SAMPLED)) && samples(&all, Some(b"x")));
+        assert!(!samples(&all, Some(NOT_SAMPLED)), "whoever does not sample is followed too");
+    }
+
+    #[test]
+    fn a_trace_goes_on_with_the_id_of_the_caller() {
+        let traces = traces(1.0, 1);
+        let begin = |traceparent| {
+            let parent = traces.sample(traceparent).expect("sampled");
+            traces.begin(parent, SpanKind::Server, "GET", Vec::new())
+        };
+        let (followed, own) = (begin(Some(SAMPLED)), begin(None));
+        assert_eq!(followed.trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_ne!(own.trace_id(), followed.trace_id());
+        let child = followed.child(SpanKind::Internal, "a step", Vec::new());
+        let traceparent = child.traceparent();
+        let linked = Traces::linked([traceparent.as_bytes(), NOT_SAMPLED, b"x"].into_iter());
+        assert_eq!(linked.iter().map(SpanContext::span_id).collect::<Vec<_>>(), [child.context().span_id()]);
+        assert_eq!(linked[0].trace_id(), followed.trace_id());
+        assert_eq!(Traces::linked([SAMPLED; LINKS_MAX + 1].into_iter()).len(), LINKS_MAX);
+    }
+}
