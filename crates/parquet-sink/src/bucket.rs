@@ -77,6 +77,14 @@ impl Bucket {
         &self.0.settings.url
     }
 
+    pub(crate) fn store(&self) -> &dyn ObjectStore {
+        self.0.settings.store.as_ref()
+    }
+
+    pub(crate) fn wait<T>(&self, answer: impl Future<Output = T>) -> T {
+        self.0.runtime.block_on(answer)
+    }
+
     pub(crate) fn spool(&self) -> &Path {
         &self.0.settings.spool
     }
@@ -100,7 +108,7 @@ impl Bucket {
         wattline_failpoint::pass("parquet-sealed");
         let mib = u32::try_from(bytes >> 20).unwrap_or(PUT_MIB_MAX).saturating_add(1).min(PUT_MIB_MAX);
         // Nobody closes it.
-        let _room = self.0.runtime.block_on(self.0.puts.acquire_many(mib));
+        let _room = self.wait(self.0.puts.acquire_many(mib));
         let payload = self.read_whole(file, bytes)?;
         let path = ObjectPath::from(name);
         self.0
@@ -144,29 +152,28 @@ impl Bucket {
         let prefix = ObjectPath::from(folder.as_str());
         let listed = async {
             let mut ranges = Vec::new();
-            let mut objects = self.0.settings.store.list(Some(&prefix));
+            let mut objects = self.store().list(Some(&prefix));
             while let Some(object) = objects.try_next().await? {
                 ranges.extend(StoredRange::of(object.location.as_ref(), topic, partition));
             }
             Ok(ranges)
         };
-        let mut ranges =
-            self.0.runtime.block_on(listed).map_err(|source| self.error("list", &folder, source))?;
+        let mut ranges = self.wait(listed).map_err(|source| self.error("list", &folder, source))?;
         ranges.sort_unstable_by_key(|range| (range.first, range.last));
         Ok(ranges)
     }
 
     /// A copy of an object on this machine.
     pub(crate) fn fetch(&self, name: &str) -> Result<File, ParquetSinkError> {
-        let (store, path) = (&self.0.settings.store, ObjectPath::from(name));
+        let (store, path) = (self.store(), ObjectPath::from(name));
         let failed = |source| self.error("read", name, source);
         let mut file = self.nameless()?;
-        let size = self.0.runtime.block_on(store.head(&path)).map_err(failed)?.size;
+        let size = self.wait(store.head(&path)).map_err(failed)?.size;
         let mut at = 0;
         while at < size {
             let range = at..size.min(at + FETCH_BYTES);
             at = range.end;
-            let bytes = self.0.runtime.block_on(store.get_range(&path, range)).map_err(failed)?;
+            let bytes = self.wait(store.get_range(&path, range)).map_err(failed)?;
             file.write_all(&bytes)
                 .map_err(|error| ParquetSinkError::io("write a file in", self.spool(), error))?;
         }
@@ -188,7 +195,7 @@ impl Bucket {
         let path = ObjectPath::from(name.as_str());
         let failed = |doing| move |source| (doing, source);
         let rehearsed = async {
-            let store = &self.0.settings.store;
+            let store = self.store();
             self.put_once(&path, "rehearsal".into()).await.map_err(failed("put"))?;
             let refuses = self.put_once(&path, "another".into()).await.map_err(failed("put"))?.is_some();
             let prefix = ObjectPath::from(format!("kind={}", Kind::Intervals));
@@ -197,10 +204,10 @@ impl Bucket {
             store.delete(&path).await.map_err(failed("delete"))?;
             Ok(refuses)
         };
-        self.0.runtime.block_on(rehearsed).map_err(|(doing, source)| self.error(doing, &name, source))
+        self.wait(rehearsed).map_err(|(doing, source)| self.error(doing, &name, source))
     }
 
-    fn error(&self, doing: &'static str, name: &str, source: Error) -> ParquetSinkError {
+    pub(crate) fn error(&self, doing: &'static str, name: &str, source: Error) -> ParquetSinkError {
         ParquetSinkError::Store { doing, object: self.shown(name), source }
     }
 }

@@ -50,6 +50,10 @@ pub enum Command {
         /// Where to read the points: the records in Kafka, or the Parquet files where Kafka no longer has all.
         #[arg(long, value_enum, default_value_t = RebuildSource::Kafka)]
         from: RebuildSource,
+        /// Where the new files go: another place in a bucket than parquet.dir, such as s3://bucket/prefix. Only
+        /// where parquet.dir is a bucket.
+        #[arg(long, value_name = "URL")]
+        into: Option<String>,
         /// Do it; otherwise it is only said what would be done.
         #[arg(long)]
         yes: bool,

@@ -7,6 +7,7 @@ use wattline_audit::Settings;
 use wattline_clickhouse_sink::ClickHouse;
 
 use crate::config::Config;
+use crate::rebuild;
 
 mod textfile;
 
@@ -26,7 +27,9 @@ pub async fn run(
         complete,
     };
     let clickhouse = ClickHouse::new(config.clickhouse.settings()?)?;
-    let report = wattline_audit::audit(&settings, &clickhouse, &config.store()?).await?;
+    let files = config.store()?;
+    rebuild::refuse_moved(&files).await?;
+    let report = wattline_audit::audit(&settings, &clickhouse, &files).await?;
     if let Some(file) = prometheus {
         textfile::write(file, &report, jiff::Timestamp::now(), began.elapsed())?;
     }

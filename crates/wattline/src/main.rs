@@ -66,7 +66,7 @@ async fn command(command: Command, config: Config, file: Option<&Path>) -> anyho
             return audit::run(config, json, complete, prometheus.as_deref()).await;
         }
         Command::Rejected { command } => rejected::run(config, command).await?,
-        Command::Rebuild { from, yes } => return rebuild::run(config, from, yes).await,
+        Command::Rebuild { from, into, yes } => return rebuild::run(config, from, into, yes).await,
         Command::Client { command } => manage::run(config, Manage::Client(command)).await?,
         Command::Portal { command: None } => portal::serve(config).await?,
         Command::Portal { command: Some(command) } => portal::manage(config, command).await?,

@@ -1,5 +1,7 @@
 //! `wattline rebuild`: everything computed anew beside what is there, checked, and exchanged for it.
 
+mod place;
+
 use std::io::{Write as _, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,17 +11,24 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tracing::{info, warn};
 use wattline_clickhouse_sink::{ClickHouse, Left, Replacement as Tables};
 use wattline_kafka::{Connection, Reader, TopicPartition, group_members, partition_counts};
-use wattline_parquet_sink::{Folder, Replacement as Files, Store};
 use wattline_worker::{Progress, Rebuild};
 
+use self::place::Place;
 use crate::arguments::RebuildSource;
 use crate::config::Config;
+
+pub use place::refuse_moved;
 
 /// Each holds a batch, an open file or two, and the cache of its devices.
 const PARTITIONS_AT_ONCE_MAX: usize = 4;
 
-pub async fn run(config: Config, from: RebuildSource, yes: bool) -> anyhow::Result<ExitCode> {
-    let site = Site::new(&config)?;
+pub async fn run(
+    config: Config,
+    from: RebuildSource,
+    into: Option<String>,
+    yes: bool,
+) -> anyhow::Result<ExitCode> {
+    let site = Site::new(&config, into.as_deref())?;
     let ends = site.ends_of_the_stopped().await?;
     match site.tables.left().await? {
         Left::Nothing => {}
@@ -29,7 +38,7 @@ pub async fn run(config: Config, from: RebuildSource, yes: bool) -> anyhow::Resu
             site.tables.before()
         ),
     }
-    site.check_folder()?;
+    site.files.check().await?;
     if from == RebuildSource::Kafka {
         site.check_that_kafka_has_all(&ends).await?;
     }
@@ -41,12 +50,8 @@ pub async fn run(config: Config, from: RebuildSource, yes: bool) -> anyhow::Resu
         }
         writeln!(
             out,
-            "and put it in the place of the tables of {} and of {}, which are kept as {} and {}. It takes as much \
-             room again. Add --yes to do it.",
-            config.clickhouse.database,
-            site.files.root().display(),
-            site.tables.before(),
-            site.files.before().display()
+            "and {}. It takes as much room again. Add --yes to do it.",
+            site.files.plan(&config.clickhouse.database, site.tables.before())
         )?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -61,31 +66,20 @@ pub async fn run(config: Config, from: RebuildSource, yes: bool) -> anyhow::Resu
 struct Site<'a> {
     config: &'a Config,
     kafka: Connection,
-    folder: Folder,
     tables: Tables,
-    files: Files,
+    files: Place,
 }
 
 /// How far each partition is stored in both sinks.
 type Ends = Vec<(TopicPartition, i64)>;
 
 impl<'a> Site<'a> {
-    fn new(config: &'a Config) -> anyhow::Result<Self> {
-        let folder = match config.store()? {
-            Store::Folder(folder) => folder,
-            Store::Bucket(bucket) => bail!(
-                "parquet.dir is {}: what is rebuilt takes the place of the old files in one step, which no object store \
-                 has; with parquet.dir as a folder and copies of the objects in it a rebuild can be done, and its \
-                 files be put under another prefix",
-                bucket.url()
-            ),
-        };
+    fn new(config: &'a Config, into: Option<&str>) -> anyhow::Result<Self> {
         Ok(Site {
             config,
             kafka: config.kafka.connection()?,
             tables: Tables::of(&ClickHouse::new(config.clickhouse.settings()?)?),
-            files: Files::of(&folder)?,
-            folder,
+            files: Place::new(config, into)?,
         })
     }
 
@@ -132,21 +126,6 @@ impl<'a> Site<'a> {
         Ok(ends)
     }
 
-    fn check_folder(&self) -> anyhow::Result<()> {
-        ensure!(
-            !self.files.before().exists(),
-            "the folder of before an earlier rebuild is still there; when nobody needs it, remove {}",
-            self.files.before().display()
-        );
-        ensure!(
-            !self.files.is_mount_point(),
-            "{} is where a file system is mounted, so that no other folder can take its place: move the files into a \
-             folder in it, and name that in parquet.dir",
-            self.files.root().display()
-        );
-        Ok(())
-    }
-
     async fn check_that_kafka_has_all(&self, ends: &Ends) -> anyhow::Result<()> {
         let (kafka, ends) = (self.kafka.clone(), ends.clone());
         spawn_blocking(move || {
@@ -172,9 +151,9 @@ impl<'a> Site<'a> {
     /// Computes everything into the new tables and the new folder, and audits it there.
     async fn compute(&self, from: RebuildSource, ends: &Ends) -> anyhow::Result<()> {
         let tables = self.tables.begin().await?;
-        let files = self.files.begin()?;
+        let (old, files) = (self.files.old(), self.files.begin().await?);
         let settings = self.config.worker.settings(&self.config.kafka, &self.config.parquet)?;
-        let rebuild = Arc::new(Rebuild::new(settings, tables.clone(), Store::Folder(files.clone()))?);
+        let rebuild = Arc::new(Rebuild::new(settings, tables.clone(), files.clone())?);
         let mut running = JoinSet::new();
         for (partition, end) in ends.iter().cloned() {
             while running.len() >= PARTITIONS_AT_ONCE_MAX
@@ -182,13 +161,11 @@ impl<'a> Site<'a> {
             {
                 computed??;
             }
-            let (rebuild, kafka, old) = (Arc::clone(&rebuild), self.kafka.clone(), self.folder.clone());
+            let (rebuild, kafka, old) = (Arc::clone(&rebuild), self.kafka.clone(), old.clone());
             running.spawn(async move {
                 match from {
                     RebuildSource::Kafka => rebuild.from_kafka(&kafka, &partition, end).await?,
-                    RebuildSource::Parquet => {
-                        rebuild.from_parquet(&Store::Folder(old), &partition, end).await?
-                    }
+                    RebuildSource::Parquet => rebuild.from_parquet(&old, &partition, end).await?,
                 }
                 info!(%partition, end, "computed");
                 anyhow::Ok(())
@@ -209,7 +186,7 @@ impl<'a> Site<'a> {
             topic_counters: self.config.kafka.topic_counters.clone(),
             complete: false,
         };
-        let report = wattline_audit::audit(&audit, &tables, &Store::Folder(files)).await?;
+        let report = wattline_audit::audit(&audit, &tables, &files).await?;
         writeln!(stdout(), "{report}")?;
         ensure!(
             report.exact,
@@ -234,8 +211,8 @@ impl<'a> Site<'a> {
 
     async fn exchange_announced(&self) -> anyhow::Result<()> {
         wattline_failpoint::pass("rebuild-announced");
-        let files = self.files.exchange();
-        files.context("the folders are not exchanged; `wattline rebuild --yes` tries it again")?;
+        let files = self.files.exchange().await;
+        files.context("the files are not exchanged; `wattline rebuild --yes` tries it again")?;
         wattline_failpoint::pass("rebuild-files-exchanged");
         let tables = self.tables.exchange().await;
         tables.context("the tables are not exchanged; `wattline rebuild --yes` goes on from here")?;
@@ -251,17 +228,18 @@ impl<'a> Site<'a> {
             writeln!(stdout(), "An exchange was cut short. Add --yes to finish it; nothing is computed.")?;
             return Ok(ExitCode::SUCCESS);
         }
+        self.files.check_cut_short().await?;
         self.exchange_announced().await?;
         self.say_done()?;
         Ok(ExitCode::SUCCESS)
     }
 
     fn say_done(&self) -> anyhow::Result<()> {
-        let (database, folder) = (self.tables.before(), self.files.before().display());
+        let (database, (next, kept)) = (self.tables.before(), self.files.afterwards());
         writeln!(
             stdout(),
-            "The exchange is done; start the workers. What was there before is kept until you drop it:\n  \
-             DROP DATABASE {database}\n  rm -r {folder}"
+            "The exchange is done; {next}. What was there before is kept until you drop it:\n  DROP DATABASE \
+             {database}\n  {kept}"
         )?;
         Ok(())
     }

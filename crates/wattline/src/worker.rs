@@ -36,6 +36,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let tables = ClickHouse::new(config.clickhouse.settings()?)?;
     rebuild::refuse_during_exchange(&tables).await?;
     let files = config.store()?;
+    rebuild::refuse_moved(&files).await?;
     let producer = Producer::new(&connection, &config.worker.producer()?)?;
 
     let metrics = install_metrics()?;

@@ -84,7 +84,11 @@ impl std::fmt::Debug for Bucket {
 impl Config {
     /// Where the Parquet files are.
     pub fn store(&self) -> anyhow::Result<Store> {
-        let dir = &self.parquet.dir;
+        self.store_at(&self.parquet.dir)
+    }
+
+    /// A folder, or a bucket by its URL.
+    pub fn store_at(&self, dir: &str) -> anyhow::Result<Store> {
         let row_group_bytes_max = size("parquet.row_group_bytes_max", self.parquet.row_group_bytes_max)?;
         ensure!(!dir.is_empty(), "parquet.dir must name a folder, or a bucket by its URL");
         if !dir.contains("://") {

@@ -22,6 +22,7 @@ mod load;
 mod malformed;
 mod management;
 mod matrix;
+mod moved;
 mod openapi;
 mod points;
 mod portal;
