@@ -1,4 +1,5 @@
-//! The development commands: `demo`, `test`, `fault`, `chaos`, `bench`, `instructions`, `peers`, `load`, `ci`, `up`, `down`.
+//! The development commands: `demo`, `test`, `fault`, `chaos`, `bench`, `instructions`, `peers`, `load`, `cookbook`, `ci`,
+//! `up`, `down`.
 //!
 //! It owns the services of this machine (a Kafka broker, a ClickHouse engine), their cache and data
 //! under `target/local/`, and the life of every process it starts. It must not know the code of
@@ -13,6 +14,7 @@
 mod bench;
 mod cargo;
 mod chaos;
+mod cookbook;
 mod demo;
 mod fault;
 mod go;
@@ -60,12 +62,14 @@ enum Command {
     Peers(peers::Options),
     /// Put a scenario of the fleet on the real services, and draw what it did to them.
     Load(load::Options),
+    /// Fill ClickHouse and a Parquet folder with the data of docs/cookbook.md, and leave them to be asked.
+    Cookbook,
     /// What CI runs: format, lints, licences where cargo-deny is installed, the tests, each bench
     /// once, the counts of instructions, and a minute of chaos.
     Ci,
     /// Start Kafka and ClickHouse alone, for work by hand.
     Up,
-    /// Stop what `up` or `demo --keep` left running, and what a killed command left behind.
+    /// Stop what `up`, `cookbook` or `demo --keep` left running, and what a killed command left behind.
     Down,
     /// Waits for the end of its parent and then stops what the parent had started.
     #[command(hide = true)]
@@ -82,6 +86,7 @@ fn main() -> ExitCode {
         Command::Instructions(options) => instructions::run(&options),
         Command::Peers(options) => peers::run(&options),
         Command::Load(options) => load::run(&options),
+        Command::Cookbook => cookbook::run(),
         Command::Ci => test::ci(),
         Command::Up => up::up(),
         Command::Down => up::down(),

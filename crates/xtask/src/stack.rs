@@ -166,6 +166,14 @@ impl Stack {
         self.roster.write(&self.folder)
     }
 
+    /// Stops one service whose work is done.
+    pub fn end(&mut self, name: &str) -> anyhow::Result<()> {
+        if let Some(service) = self.service(name) {
+            service.stop()?;
+        }
+        self.forget(name)
+    }
+
     /// Forgets a service that has ended by itself.
     pub fn forget(&mut self, name: &str) -> anyhow::Result<()> {
         self.roster.services.retain(|service| service.name != name);

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::services::{self, Data};
 use crate::stack::{self, Stack};
-use crate::{bench, chaos, demo, fault, load, paths, peers, python, test};
+use crate::{bench, chaos, cookbook, demo, fault, load, paths, peers, python, test};
 
 pub fn up() -> anyhow::Result<ExitCode> {
     let mut stack = Stack::open(folder()?)?;
@@ -65,6 +65,7 @@ pub fn up() -> anyhow::Result<ExitCode> {
 pub fn down() -> anyhow::Result<ExitCode> {
     let folders = [
         demo::folder,
+        cookbook::folder,
         test::folder,
         fault::folder,
         chaos::folder,
