@@ -116,7 +116,7 @@ fn every_pod_is_restricted() {
             assert!(container["resources"]["limits"]["memory"].is_string(), "{container:#}");
         }
     }
-    assert_eq!(pods, 4);
+    assert_eq!(pods, 5);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn the_units_of_systemd_are_hardened() {
         .iter()
         .filter(|file| file.extension().is_some_and(|extension| extension == "service"))
         .collect();
-    assert_eq!(services.len(), 5, "{services:?}");
+    assert_eq!(services.len(), 6, "{services:?}");
     for service in services {
         // Of 100, where 0 is no exposure.
         let strict = ["security", "--offline=true", "--threshold=15", "--no-pager"];
