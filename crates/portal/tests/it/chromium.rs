@@ -1,6 +1,6 @@
 //! The portal in a real browser, by keyboard alone, as somebody does who sees it or hears it.
 
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -182,15 +182,5 @@ fn a_token_is_made_copied_and_revoked_by_keyboard() {
 #[expect(clippy::disallowed_methods, reason = "a test has nobody to hand it its arguments")]
 fn keep_picture(chromium: &Chromium, name: &str) {
     let Ok(folder) = std::env::var("WATTLINE_TEST_PICTURES") else { return };
-    let file = std::fs::File::create(format!("{folder}/{name}.png")).expect("a file");
-    let mut decode = Command::new("base64")
-        .arg("--decode")
-        .stdin(Stdio::piped())
-        .stdout(file)
-        .spawn()
-        .expect("base64 runs");
-    let mut stdin = decode.stdin.take().expect("its input");
-    std::io::Write::write_all(&mut stdin, chromium.screenshot().as_bytes()).expect("written");
-    drop(stdin);
-    assert!(decode.wait().expect("ends").success());
+    chromium.picture(&Path::new(&folder).join(format!("{name}.png")));
 }

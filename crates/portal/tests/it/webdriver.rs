@@ -1,6 +1,8 @@
-//! Chromium without a screen, driven over W3C WebDriver: a few calls with JSON.
+//! Chromium without a screen, driven over W3C WebDriver: a few calls with JSON. `crates/wattline/tests/it` uses it too.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -8,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
-const HOW_TO_INSTALL: &str = "Chromium and its driver are not installed, so the portal is not tried in a browser: \
+const HOW_TO_INSTALL: &str = "Chromium and its driver are not installed, so no page is tried in a browser: \
                               apt-get install -y chromium chromium-driver";
 /// How WebDriver names an element in JSON.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -192,9 +194,19 @@ impl Chromium {
         entries.as_array().expect("a list").clone()
     }
 
-    /// A picture of the page, as PNG in base64.
-    pub fn screenshot(&self) -> String {
-        self.text("/screenshot")
+    /// Keeps a picture of the page, as PNG.
+    pub fn picture(&self, file: &Path) {
+        let file = File::create(file).expect("a file");
+        let mut decode = Command::new("base64")
+            .arg("--decode")
+            .stdin(Stdio::piped())
+            .stdout(file)
+            .spawn()
+            .expect("base64 runs");
+        let mut stdin = decode.stdin.take().expect("its input");
+        stdin.write_all(self.text("/screenshot").as_bytes()).expect("written");
+        drop(stdin);
+        assert!(decode.wait().expect("ends").success());
     }
 
     /// Waits until a page has this title.

@@ -18,6 +18,7 @@ mod front;
 mod http;
 mod keep_out;
 mod limits;
+mod live;
 mod load;
 mod malformed;
 mod management;
@@ -42,3 +43,6 @@ mod stored;
 mod telemetry;
 mod tls;
 mod traces;
+#[path = "../../../portal/tests/it/webdriver.rs"]
+#[expect(dead_code, reason = "the portal's pages are used by keyboard, this crate's are looked at")]
+mod webdriver;

@@ -2,6 +2,7 @@
 
 pub mod account;
 mod answers;
+mod live;
 pub mod site;
 
 use std::fs;
@@ -34,7 +35,7 @@ pub struct Options {
     /// Write the counts to this file, as JSON.
     #[arg(long)]
     report: Option<PathBuf>,
-    /// Leave everything running at the end, and say where and how to use it.
+    /// Leave everything running at the end, with a page to open, and say where and how to use it.
     #[arg(long)]
     keep: bool,
     /// How long the fleet posts.
@@ -75,7 +76,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
     }
     if options.keep {
-        site.print_usage(&services)?;
+        let page = live::start(&mut stack, &site, &services, &binaries, options.devices)?;
+        site.print_usage(&services, &page)?;
         stack.keep()?;
     } else {
         println!("Stopping …");
@@ -93,7 +95,7 @@ fn build(options: &Options) -> anyhow::Result<PathBuf> {
     prerequisites::for_build()?;
     let profile = if options.dev { Profile::Dev } else { Profile::Release };
     println!("Building wattline and the fleet (the first time takes some minutes) …");
-    cargo::build(&["-p", "wattline", "-p", "wattline-fleet"], profile)
+    cargo::build(&["-p", "wattline", "-p", "wattline-fleet", "-p", "wattline-live"], profile)
 }
 
 /// Kafka, or the mock broker where Kafka cannot be had.
@@ -126,6 +128,9 @@ fn set_up(
     crate::process::run(&mut list)?;
     site.import_devices(&devices)?;
     site.run(&["devices", "publish"])?;
+    if options.keep {
+        live::set_up(&site, binaries, options.devices)?;
+    }
     site.serve(stack)?;
     Ok(site)
 }

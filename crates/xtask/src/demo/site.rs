@@ -164,12 +164,13 @@ file_age_max_ms = 5000
             .with_context(|| format!("`wattline audit` ended with {} and no counts", output.status))
     }
 
-    pub fn print_usage(&self, services: &Services) -> anyhow::Result<()> {
+    pub fn print_usage(&self, services: &Services, page: &str) -> anyhow::Result<()> {
         let token = fs::read_to_string(self.token_file()).context("reading the token")?;
         let point = self.write_point(services)?;
         let [gateway_operations, worker_operations] = &self.operations;
         println!(
-            "Left running:
+            "Left running, beside a fleet that posts for an hour and then stops by itself:
+  live page    {page}
   gateway      {gateway}   metrics {gateway_operations}/metrics
   worker       metrics {worker_operations}/metrics
   Kafka        {kafka}
