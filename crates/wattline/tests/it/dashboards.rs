@@ -117,7 +117,7 @@ fn metrics_in(text: &str) -> BTreeSet<String> {
 }
 
 /// A gateway that speaks TLS has metrics that another has not.
-fn certificate(site: &Site) -> (String, String) {
+pub fn certificate(site: &Site) -> (String, String) {
     let key = KeyPair::generate().expect("a key");
     let parameters = CertificateParams::new(["localhost".to_owned()]).expect("parameters");
     let certificate = parameters.self_signed(&key).expect("a certificate");

@@ -7,6 +7,7 @@
 mod authority;
 mod broker;
 mod bucket;
+mod catalogue;
 mod collector;
 mod commands;
 mod cookbook;
