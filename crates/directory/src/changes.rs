@@ -136,6 +136,7 @@ impl Directory {
             "SELECT seq, client_no, device_id, battery_power_input_w, battery_power_output_w, \
              counter_modulus_mwh, \
              CASE WHEN deleted_at_ms IS NOT NULL THEN 0 WHEN type = 'BATTERY' THEN 1 ELSE 2 END \
+             + 4 * COALESCE(partitions, 0) \
              FROM devices \
              WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3",
         )
@@ -147,7 +148,9 @@ impl Directory {
         rows.iter()
             .map(|row| {
                 // Every column costs, and this is read for every device when a gateway starts.
-                let device_type = match row.try_get::<i64, _>(6)? {
+                let packed: i64 = row.try_get(6)?;
+                let partitions = u16::try_from(packed / 4)?;
+                let device_type = match packed % 4 {
                     0 => None,
                     1 => Some(DeviceType::Battery),
                     _ => Some(DeviceType::EvCharger),
@@ -158,6 +161,7 @@ impl Directory {
                         discharge_w: whole_watts(row.try_get(4)?),
                         modulus_mwh: row.try_get::<Option<i64>, _>(5)?.map_or(Ok(0), u64::try_from)?,
                         device_type,
+                        partitions,
                     })
                 };
                 Ok(DeviceChange {

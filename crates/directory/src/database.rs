@@ -21,10 +21,11 @@ const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode =
 const POSTGRES_SETTINGS: &str =
     "SET lock_timeout = '5s'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '30s'";
 
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "directory", include_str!("../../../deploy/directory/0001_directory.sql")),
     (2, "sites, keys, audit", include_str!("../../../deploy/directory/0002_sites_keys_audit.sql")),
     (3, "portal", include_str!("../../../deploy/directory/0003_portal.sql")),
+    (4, "partitions", include_str!("../../../deploy/directory/0004_partitions.sql")),
 ];
 
 /// What keeps the audit trail append-only, by the name of the database. It may be applied again and again.

@@ -2,6 +2,7 @@
 
 use crate::api::DeviceType;
 use crate::id_table::{IdTable, IdView};
+use crate::partitions::PARTITIONS_MAX;
 
 /// What a device is, and what it declared that it can move; 0 where it declared nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub struct DeviceLimits {
     pub modulus_mwh: u64,
     /// Only a battery sends battery telemetry.
     pub device_type: DeviceType,
+    /// Among how many Kafka partitions the device is placed; 0 where it came before any were added.
+    pub partitions: u16,
 }
 
 #[derive(Debug)]
@@ -25,13 +28,17 @@ pub struct DeviceView<'a>(IdView<'a, Packed>);
 
 #[derive(Clone, Copy, Debug)]
 struct Packed {
-    /// The modulus, with the highest bit set for what is no battery. A modulus is far under 2^63.
+    /// The modulus, which is under 2^50, with the partitions above it and the highest bit set for what is no
+    /// battery.
     modulus_mwh: u64,
     charge_w: u32,
     discharge_w: u32,
 }
 
+const MODULUS_BITS: u32 = 50;
+const MODULUS: u64 = (1 << MODULUS_BITS) - 1;
 const IS_EV_CHARGER: u64 = 1 << 63;
+const _: () = assert!((PARTITIONS_MAX as u64) < 1 << (63 - MODULUS_BITS));
 
 const _: () = assert!(size_of::<Packed>() == 16);
 
@@ -68,8 +75,9 @@ impl From<DeviceLimits> for Packed {
             DeviceType::Battery => 0,
             DeviceType::EvCharger => IS_EV_CHARGER,
         };
-        let DeviceLimits { charge_w, discharge_w, modulus_mwh, .. } = limits;
-        Self { modulus_mwh: modulus_mwh & !IS_EV_CHARGER | flag, charge_w, discharge_w }
+        let DeviceLimits { charge_w, discharge_w, modulus_mwh, partitions, .. } = limits;
+        let partitions = u64::from(partitions) << MODULUS_BITS & !IS_EV_CHARGER;
+        Self { modulus_mwh: modulus_mwh & MODULUS | partitions | flag, charge_w, discharge_w }
     }
 }
 
@@ -80,7 +88,8 @@ impl From<Packed> for DeviceLimits {
             _ => DeviceType::EvCharger,
         };
         let Packed { modulus_mwh, charge_w, discharge_w } = packed;
-        Self { charge_w, discharge_w, modulus_mwh: modulus_mwh & !IS_EV_CHARGER, device_type }
+        let partitions = ((modulus_mwh & !IS_EV_CHARGER) >> MODULUS_BITS) as u16;
+        Self { charge_w, discharge_w, modulus_mwh: modulus_mwh & MODULUS, device_type, partitions }
     }
 }
 
@@ -91,8 +100,11 @@ mod tests {
     #[test]
     fn packing_loses_nothing() {
         for device_type in DeviceType::ALL {
-            for modulus_mwh in [0, 1, 1_000_000_000_000_000] {
-                let limits = DeviceLimits { charge_w: u32::MAX, discharge_w: 0, modulus_mwh, device_type };
+            for (modulus_mwh, partitions) in
+                [(0, 0), (1, 24), (1_000_000_000_000_000, 0), (1_000_000_000_000_000, PARTITIONS_MAX as u16)]
+            {
+                let limits =
+                    DeviceLimits { charge_w: u32::MAX, discharge_w: 0, modulus_mwh, device_type, partitions };
                 assert_eq!(DeviceLimits::from(Packed::from(limits)), limits);
             }
         }

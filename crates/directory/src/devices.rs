@@ -9,6 +9,7 @@ use sqlx::{Any, AssertSqlSafe, Transaction};
 use crate::clock::now_ms;
 use crate::database::{Directory, ensure_client, take_seqs};
 use crate::import_line::{ImportError, ImportLine};
+use crate::partitions::OF_NEW;
 use crate::sql::{bind_number, number_parameter};
 
 /// Devices written in one transaction: a sync for each, and gateways wait for none for long.
@@ -147,7 +148,7 @@ async fn upsert_sites(
     let seq_last = take_seqs(tx, rows.len() as i64).await?;
     let mut sql =
         "INSERT INTO sites (client_no, site_id, created_at_ms, updated_at_ms, seq) VALUES ".to_owned();
-    push_values(&mut sql, rows.len(), 2, 0..0);
+    push_values(&mut sql, rows.len(), 2, 0..0, &[]);
     sql.push_str(
         " ON CONFLICT (client_no, site_id) DO UPDATE SET updated_at_ms = excluded.updated_at_ms, \
          deleted_at_ms = NULL, seq = excluded.seq WHERE sites.deleted_at_ms IS NOT NULL",
@@ -186,11 +187,13 @@ async fn upsert_devices<'a>(
     Ok(query.execute(&mut **tx).await?.rows_affected())
 }
 
-/// An insert of devices that leaves a row alone where it would change nothing.
+/// An insert of devices that leaves a row alone where it would change nothing. A device that is there keeps its
+/// number of partitions, and so its partition.
 fn upsert_devices_sql(rows: usize) -> String {
     let columns = DEVICE_COLUMNS.join(", ");
-    let mut sql = format!("INSERT INTO devices ({columns}, created_at_ms, updated_at_ms, seq) VALUES ");
-    push_values(&mut sql, rows, DEVICE_COLUMNS.len(), NUMBER_COLUMNS);
+    let mut sql =
+        format!("INSERT INTO devices ({columns}, created_at_ms, updated_at_ms, seq, partitions) VALUES ");
+    push_values(&mut sql, rows, DEVICE_COLUMNS.len(), NUMBER_COLUMNS, &[OF_NEW]);
     sql.push_str(" ON CONFLICT (client_no, device_id) DO UPDATE SET ");
     for column in &DEVICE_COLUMNS[KEY_COLUMNS..] {
         let _ = write!(sql, "{column} = excluded.{column}, ");
@@ -206,8 +209,14 @@ fn upsert_devices_sql(rows: usize) -> String {
 }
 
 /// Appends the value lists of `rows` rows: the columns' own parameters from $3 on, the time in $1 twice,
-/// and a sequence number, counted up from the one in $2.
-fn push_values(sql: &mut String, rows: usize, columns: usize, numbers: std::ops::Range<usize>) {
+/// a sequence number, counted up from the one in $2, and what else each row is given.
+fn push_values(
+    sql: &mut String,
+    rows: usize,
+    columns: usize,
+    numbers: std::ops::Range<usize>,
+    besides: &[&str],
+) {
     for row in 0..rows {
         sql.push_str(if row == 0 { "(" } else { ", (" });
         for column in 0..columns {
@@ -217,6 +226,10 @@ fn push_values(sql: &mut String, rows: usize, columns: usize, numbers: std::ops:
                 false => write!(sql, "${place}, "),
             };
         }
-        let _ = write!(sql, "$1, $1, $2 + {})", row + 1);
+        let _ = write!(sql, "$1, $1, $2 + {}", row + 1);
+        for value in besides {
+            let _ = write!(sql, ", {value}");
+        }
+        sql.push(')');
     }
 }

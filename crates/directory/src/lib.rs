@@ -19,6 +19,7 @@ mod follower;
 mod id;
 mod id_table;
 mod import_line;
+mod partitions;
 mod portal;
 mod portal_tokens;
 mod signing_keys;
@@ -41,6 +42,7 @@ pub use devices::ImportReport;
 pub use follower::{FollowSettings, Follower};
 pub use id::{InvalidId, check_client_id, check_device_id};
 pub use import_line::{ImportError, ImportLine, parse_lines};
+pub use partitions::{PARTITIONS_MAX, Partitions};
 pub use portal::{PortalGuest, PortalInvite, PortalSession};
 pub use portal_tokens::{
     PORTAL_ACTIVE_TOKENS_MAX, PORTAL_LISTED_TOKENS_MAX, PORTAL_TOKENS_A_DAY_MAX, PortalTokenError,

@@ -9,6 +9,7 @@ use crate::api::{Device, DeviceChange, DeviceDetails, NewDevice};
 use crate::check_device_id;
 use crate::clock::now_ms;
 use crate::database::{Directory, take_seqs};
+use crate::partitions::OF_NEW;
 use crate::sql::{AnyQuery, bind_number, number_parameter, push_assignments};
 
 /// The most devices of one answer.
@@ -186,7 +187,7 @@ impl Directory {
 }
 
 /// Stores a device that no site of the client has. One that is there without a site, by an import, keeps
-/// its age and its counters' modulus; one that was deleted begins anew.
+/// its age and its counters' modulus; one that was deleted begins anew, in the partition that it had.
 pub(crate) async fn insert_device(
     tx: &mut Transaction<'_, Any>,
     client_index: u32,
@@ -202,8 +203,8 @@ pub(crate) async fn insert_device(
         .collect();
     let kept = COLUMNS.map(|column| format!("{column} = excluded.{column}")).join(", ");
     let sql = format!(
-        "INSERT INTO devices (client_no, device_id, site_id, created_at_ms, updated_at_ms, seq, {}) \
-         VALUES ($1, $2, $3, $4, $4, $5, {}) \
+        "INSERT INTO devices (client_no, device_id, site_id, created_at_ms, updated_at_ms, seq, partitions, {}) \
+         VALUES ($1, $2, $3, $4, $4, $5, {OF_NEW}, {}) \
          ON CONFLICT (client_no, device_id) DO UPDATE SET site_id = excluded.site_id, \
          created_at_ms = CASE WHEN devices.deleted_at_ms IS NULL THEN devices.created_at_ms \
          ELSE excluded.created_at_ms END, \

@@ -26,6 +26,8 @@ pub(crate) struct Batch<'a> {
     client: &'a ClientHandle,
     devices: DeviceView<'a>,
     settings: &'a Settings,
+    /// Of devices that came before any were added; later ones know their own.
+    partitions: u32,
     header: Header<'a>,
     outcomes: Vec<Outcome>,
     /// The open record of each partition; empty where the request has no point for it.
@@ -44,7 +46,17 @@ impl<'a> Batch<'a> {
         header: Header<'a>,
     ) -> Self {
         let open = vec![Vec::new(); partitions as usize];
-        Batch { kind, client, devices, settings, header, outcomes: Vec::new(), open, full: Vec::new() }
+        Batch {
+            kind,
+            client,
+            devices,
+            settings,
+            partitions,
+            header,
+            outcomes: Vec::new(),
+            open,
+            full: Vec::new(),
+        }
     }
 
     pub(crate) fn outcomes(&self) -> &[Outcome] {
@@ -80,7 +92,14 @@ impl<'a> Batch<'a> {
                 modulus_mwh: limits.modulus_mwh,
             };
         }
-        let partition = partition_of(hash, self.open.len() as u32);
+        let partitions = match limits.partitions {
+            0 => self.partitions,
+            own => own.into(),
+        };
+        let partition = partition_of(hash, partitions);
+        if self.open.len() <= partition as usize {
+            self.open.resize_with(partitions as usize, Vec::new);
+        }
         let open = &mut self.open[partition as usize];
         if open.is_empty() {
             record::begin(open, &self.header);

@@ -55,7 +55,8 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// The numbers of partitions are those of the topics; a device's partition follows from them.
+    /// The numbers of partitions are those of the topics before any were added; a device that came later knows
+    /// its own. A device's partition follows from them.
     pub fn new(
         settings: Settings,
         directory: Directory,

@@ -26,7 +26,7 @@ pub use metrics::describe_metrics;
 pub use producer::{Appended, Health, Producer, ProducerSettings, Record};
 pub use rdkafka::error::{KafkaError, RDKafkaErrorCode as KafkaErrorCode};
 pub use reader::Reader;
-pub use topics::{Topic, create_topics, partition_count, partition_counts};
+pub use topics::{Topic, add_partitions, create_topics, partition_count, partition_counts};
 
 /// The header with the trace context of the request that a record is of, where that is traced.
 const TRACEPARENT: &str = "traceparent";

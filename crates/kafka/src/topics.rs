@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::RDKafkaErrorCode;
@@ -38,8 +38,7 @@ pub async fn create_topics(connection: &Connection, topics: &[Topic]) -> anyhow:
             topic.settings.iter().fold(new, |new, (key, value)| new.set(key, value))
         })
         .collect();
-    let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
-    let results = admin.create_topics(&new, &options).await.context("cannot create topics in Kafka")?;
+    let results = admin.create_topics(&new, &options()).await.context("cannot create topics in Kafka")?;
     let mut created = Vec::new();
     for result in results {
         match result {
@@ -49,6 +48,22 @@ pub async fn create_topics(connection: &Connection, topics: &[Topic]) -> anyhow:
         }
     }
     Ok(created)
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT))
+}
+
+/// Adds partitions to topics until each has so many. Kafka gives them as many copies as the others have.
+pub async fn add_partitions(connection: &Connection, topics: &[&str], count: u32) -> anyhow::Result<()> {
+    let admin: AdminClient<DefaultClientContext> = connection.config().create()?;
+    let new: Vec<_> = topics.iter().map(|topic| NewPartitions::new(topic, count as usize)).collect();
+    for result in admin.create_partitions(&new, &options()).await.context("cannot add partitions in Kafka")? {
+        if let Err((topic, cause)) = result {
+            bail!("Kafka did not add partitions to {topic}: {cause}");
+        }
+    }
+    Ok(())
 }
 
 /// The topics of the cluster, each with its number of partitions.

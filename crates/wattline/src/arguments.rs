@@ -58,6 +58,11 @@ pub enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Partitions of the topics: see how many there are, and add some. No device changes its own.
+    Partitions {
+        #[command(subcommand)]
+        command: PartitionsCommand,
+    },
     /// Clients: who sends telemetry.
     Client {
         #[command(subcommand)]
@@ -145,6 +150,25 @@ impl std::fmt::Display for RebuildSource {
             RebuildSource::Parquet => "Parquet",
         })
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PartitionsCommand {
+    /// Print how many each topic has, and how many new devices are spread over.
+    Show,
+    /// Add partitions to both topics of points, until each has COUNT. Nothing is appended to them yet.
+    Add {
+        count: u32,
+        /// Do it; otherwise it is only said what would be done.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Spread the devices that are new from now on over all partitions, once gateways know of them.
+    Use {
+        /// Do it; otherwise it is only said what would be done.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

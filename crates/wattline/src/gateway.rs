@@ -47,11 +47,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         move || partition_counts(&connection)
     })
     .await??;
+    let added = directory.partitions().await?;
     let partitions = |topic: &str| {
-        topics
+        let there = topics
             .get(topic)
             .map(|&partitions| partitions as u32)
-            .with_context(|| format!("Kafka has no topic {topic}; `wattline migrate` creates it"))
+            .with_context(|| format!("Kafka has no topic {topic}; `wattline migrate` creates it"))?;
+        anyhow::Ok(added.map_or(there, |added| added.base))
     };
     let gateway = Gateway::new(
         settings,

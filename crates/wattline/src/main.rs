@@ -9,6 +9,7 @@ mod doctor;
 mod gateway;
 mod manage;
 mod migrate;
+mod partitions;
 mod portal;
 mod rebuild;
 mod rejected;
@@ -67,6 +68,7 @@ async fn command(command: Command, config: Config, file: Option<&Path>) -> anyho
         }
         Command::Rejected { command } => rejected::run(config, command).await?,
         Command::Rebuild { from, into, yes } => return rebuild::run(config, from, into, yes).await,
+        Command::Partitions { command } => partitions::run(config, command).await?,
         Command::Client { command } => manage::run(config, Manage::Client(command)).await?,
         Command::Portal { command: None } => portal::serve(config).await?,
         Command::Portal { command: Some(command) } => portal::manage(config, command).await?,

@@ -66,7 +66,13 @@ async fn a_gateway_sees_every_change_within_a_second(bench: Bench) {
     assert_eq!(snapshot.device(&client, "a"), None);
     bench.import(&line("4999.2")).await;
     let limits = |charge_w| {
-        Some(DeviceLimits { charge_w, discharge_w: 0, modulus_mwh: 500, device_type: DeviceType::Battery })
+        Some(DeviceLimits {
+            charge_w,
+            discharge_w: 0,
+            modulus_mwh: 500,
+            device_type: DeviceType::Battery,
+            partitions: 0,
+        })
     };
     seen("new device", || snapshot.device(&client, "a") == limits(5000)).await;
     bench.import(&line("7000")).await;

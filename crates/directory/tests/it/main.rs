@@ -3,6 +3,7 @@
 mod bench;
 mod follow;
 mod keys;
+mod partitions;
 mod portal;
 mod postgres;
 mod scale;

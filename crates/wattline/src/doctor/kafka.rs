@@ -108,8 +108,7 @@ fn copies(config: &Config, connection: &Connection, topic: &Topic, state: &Topic
             "kafka.partitions",
             format!("{name} has {} and kafka.partitions is {}", state.partitions, topic.partitions),
             format!(
-                "set kafka.partitions = {} everywhere: a device stays in its partition, so that number is never \
-                 changed",
+                "set kafka.partitions = {} everywhere; to topics in use, `wattline partitions add` adds some",
                 state.partitions
             ),
         ));

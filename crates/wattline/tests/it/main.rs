@@ -26,6 +26,7 @@ mod management;
 mod matrix;
 mod moved;
 mod openapi;
+mod partitions;
 mod points;
 mod portal;
 mod process;
