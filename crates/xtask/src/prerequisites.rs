@@ -46,6 +46,10 @@ const CLICKHOUSE: &[Tool] = &[Tool {
 const POSTGRES: &[Tool] =
     &[Tool { name: "PostgreSQL's server", packages: &["postgresql"], is_there: has_postgres }];
 
+/// For the backup of a directory in SQLite.
+const SQLITE: &[Tool] =
+    &[Tool { name: "SQLite's shell", packages: &["sqlite3"], is_there: || version_of("sqlite3") }];
+
 /// For the portal in a browser.
 const CHROMIUM: &[Tool] = &[
     Tool { name: "Chromium", packages: &["chromium"], is_there: || version_of("chromium") },
@@ -86,6 +90,10 @@ pub fn for_clickhouse() -> anyhow::Result<()> {
 
 pub fn for_postgres() -> anyhow::Result<()> {
     ensure(POSTGRES)
+}
+
+pub fn for_backups() -> anyhow::Result<()> {
+    ensure(SQLITE)
 }
 
 pub fn for_chromium() -> anyhow::Result<()> {

@@ -25,6 +25,7 @@ pub fn folder() -> anyhow::Result<PathBuf> {
 pub fn test(options: &Options) -> anyhow::Result<ExitCode> {
     prerequisites::for_build()?;
     prerequisites::for_monitoring()?;
+    prerequisites::for_backups()?;
     // Built first: the services then wait for nothing, and a compile error comes before them.
     let selection = match &options.cargo_arguments[..] {
         [] => &["--workspace".to_owned(), "--no-fail-fast".to_owned()][..],

@@ -8,7 +8,8 @@ by side. What the real server would refuse (several statements, a write by GET) 
 too, so that nothing passes here which would fail there.
 
 Not there: users and passwords (any are accepted), sessions, compression, streamed results. With
---role everybody has the rights that a file of SQL grants to that role, and no others.
+--role everybody has the rights that a file of SQL grants to that role, and no others; with --backups
+BACKUP and RESTORE may use a folder.
 """
 
 import argparse
@@ -158,22 +159,33 @@ class Engine:
 
 
 def rights_of(role, roles, folder):
-    """The option that gives everybody the rights of a role. The embedded engine has no place for roles, but
-    keeps to the grants of its one user, which are in a file."""
+    """The configuration that gives everybody the rights of a role. The embedded engine has no place for roles,
+    but keeps to the grants of its one user, which are in a file."""
     with open(roles, encoding="utf-8") as file:
         granted = re.findall(rf"^(GRANT [^;]*?) TO {role};$", file.read(), re.MULTILINE)
     if not granted:
         raise SystemExit(f"{roles} grants nothing to {role}")
-    configuration = os.path.join(folder, "rights.xml")
     users = os.path.join(folder, "users.xml")
-    with open(configuration, "w", encoding="utf-8") as file:
-        file.write(f"<clickhouse><users_config>{users}</users_config></clickhouse>")
     grants = "".join(f"<query>{grant}</query>" for grant in granted)
     with open(users, "w", encoding="utf-8") as file:
         file.write(
             "<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users><default>"
             "<password/><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>"
             f"<grants>{grants}</grants></default></users></clickhouse>")
+    return f"<users_config>{users}</users_config>"
+
+
+def backups_in(folder):
+    return f"<backups><allowed_path>{os.path.abspath(folder)}/</allowed_path></backups>"
+
+
+def configured(parts, folder):
+    """The option that has the engine read these parts of a configuration."""
+    if not parts:
+        return ""
+    configuration = os.path.join(folder, "configuration.xml")
+    with open(configuration, "w", encoding="utf-8") as file:
+        file.write(f"<clickhouse>{''.join(parts)}</clickhouse>")
     return f"&config-file={configuration}"
 
 
@@ -396,12 +408,14 @@ def main():
     parser.add_argument("--data", required=True, help="folder of the data; made when absent")
     parser.add_argument("--role", help="whose rights everybody has; everything is allowed without it")
     parser.add_argument("--roles", help="the file of SQL that says what a role may do")
+    parser.add_argument("--backups", help="a folder that BACKUP may write to and RESTORE may read")
     arguments = parser.parse_args()
 
     data = os.path.abspath(arguments.data)
     os.makedirs(data, exist_ok=True)
-    settings = rights_of(arguments.role, arguments.roles, data) if arguments.role else ""
-    server = Server(("127.0.0.1", arguments.port), Engine(data, settings))
+    parts = [rights_of(arguments.role, arguments.roles, data)] if arguments.role else []
+    parts += [backups_in(arguments.backups)] if arguments.backups else []
+    server = Server(("127.0.0.1", arguments.port), Engine(data, configured(parts, data)))
     # shutdown() waits for the serving loop, which is this very thread: it must come from another.
     stop = lambda *_: threading.Thread(target=server.shutdown, daemon=True).start()
     signal.signal(signal.SIGTERM, stop)

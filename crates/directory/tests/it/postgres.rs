@@ -114,7 +114,7 @@ impl Cluster {
     }
 
     /// One of Postgres' client programs, on this cluster.
-    fn client(&self, name: &str) -> Command {
+    pub fn client(&self, name: &str) -> Command {
         let mut command = self.program(name);
         command.args(["--username=postgres", "--host"]).arg(self.dir.path());
         command.args(["--port", &self.port.to_string()]);

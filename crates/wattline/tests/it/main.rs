@@ -5,6 +5,7 @@
 //! by sleeping for a time that is hoped to be enough: every wait has a condition and a deadline.
 
 mod authority;
+mod backup;
 mod broker;
 mod bucket;
 mod catalogue;
@@ -14,6 +15,7 @@ mod cookbook;
 mod counters;
 mod dashboards;
 mod doctor;
+mod engine;
 mod forwarding;
 mod front;
 mod http;
@@ -29,6 +31,9 @@ mod openapi;
 mod partitions;
 mod points;
 mod portal;
+#[path = "../../../directory/tests/it/postgres.rs"]
+#[expect(dead_code, reason = "what the directory's own tests look into")]
+mod postgres;
 mod process;
 mod prometheus;
 mod proxy;

@@ -1,73 +1,28 @@
 //! `deploy/clickhouse/roles.sql` is enough for each command and allows no more, on an engine of the test's own
 //! that keeps to the rights of a role.
 
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
 
 use crate::doctor::{ailments, doctor};
-use crate::http::{self, try_post_text};
+use crate::engine::{Engine, free_port};
+use crate::http;
 use crate::points::{BATTERY, COUNTER, MINUTE_MS, ago_ms, all_ok, interval, post_points, reading};
-use crate::process::{Process, until};
+use crate::restarts::STOP_DEADLINE;
 use crate::site::{Keys, Site};
 
-const STOP_DEADLINE: Duration = Duration::from_secs(20);
-const READY_DEADLINE: Duration = Duration::from_secs(60);
 /// ClickHouse's code of a right that is not there.
 const ACCESS_DENIED: &str = "Code: 497.";
 
-/// An engine on the data of the site, for as long as the process lives.
-struct Engine {
-    url: String,
-    process: Process,
+/// An engine on the data of the site where everybody has the rights of a role.
+fn with_rights_of(site: &Site, role: &str, port: u16) -> Engine {
+    let roles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/clickhouse/roles.sql");
+    Engine::start(site, role, port, &["--role", role, "--roles", roles.to_str().expect("a path in UTF-8")])
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test has nobody to hand it its arguments")]
-fn python() -> String {
-    std::env::var("WATTLINE_TEST_CLICKHOUSE_PYTHON").unwrap_or_else(|_| {
-        panic!("WATTLINE_TEST_CLICKHOUSE_PYTHON is not set: `cargo xtask test -- -p wattline` sets it")
-    })
-}
-
-impl Engine {
-    fn start(site: &Site, role: &str, port: u16) -> Self {
-        let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
-        let mut command = Command::new(python());
-        command
-            .arg(deploy.join("local/clickhouse/server.py"))
-            .args(["--port", &port.to_string(), "--data"])
-            .arg(site.path("clickhouse"))
-            .args(["--role", role, "--roles"])
-            .arg(deploy.join("clickhouse/roles.sql"));
-        let process = Process::start(format!("clickhouse-{role}"), command, &site.path("."));
-        let url = format!("http://127.0.0.1:{port}");
-        until("an answer of ClickHouse", READY_DEADLINE, || {
-            http::agent().get(format!("{url}/ping")).call().ok().map(drop)
-        });
-        Engine { url, process }
-    }
-
-    fn ask(&self, sql: &str) -> String {
-        let (_, text) = try_post_text(&format!("{}/?database=wattline", self.url), sql);
-        text.trim_end().to_owned()
-    }
-
-    #[track_caller]
-    fn refuses(&self, sql: &str) {
-        let text = self.ask(sql);
-        assert!(text.starts_with(ACCESS_DENIED), "{sql}: {text}");
-    }
-
-    fn stop(mut self) {
-        self.process.term();
-        self.process.wait(STOP_DEADLINE);
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
+#[track_caller]
+fn refuses(engine: &Engine, sql: &str) {
+    let text = engine.ask(sql);
+    assert!(text.starts_with(ACCESS_DENIED), "{sql}: {text}");
 }
 
 /// What the doctor finds wrong with ClickHouse.
@@ -92,12 +47,12 @@ fn each_role_may_do_its_work_and_no_more() {
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     };
 
-    let owner = Engine::start(&site, "wattline_owner", port);
+    let owner = with_rights_of(&site, "wattline_owner", port);
     run(&["migrate"]);
-    owner.refuses("CREATE DATABASE other");
+    refuses(&owner, "CREATE DATABASE other");
     owner.stop();
 
-    let writer = Engine::start(&site, "wattline_writer", port);
+    let writer = with_rights_of(&site, "wattline_writer", port);
     let token = site.token("demo");
     site.import("demo", &["a"]);
     run(&["devices", "publish"]);
@@ -121,12 +76,12 @@ fn each_role_may_do_its_work_and_no_more() {
         "CREATE TABLE more (a Int8) ENGINE = Memory",
         "INSERT INTO schema_migrations (name) SELECT 'x'",
     ] {
-        writer.refuses(sql);
+        refuses(&writer, sql);
     }
     assert_eq!(ailing_tables(&site, keys), Vec::<String>::new());
     writer.stop();
 
-    let reader = Engine::start(&site, "wattline_reader", port);
+    let reader = with_rights_of(&site, "wattline_reader", port);
     run(&["audit", "--complete"]);
     assert_eq!(ailing_tables(&site, keys), ["clickhouse.insert"]);
     assert_eq!(reader.ask("SELECT count() FROM readings_latest"), "3");
@@ -138,11 +93,11 @@ fn each_role_may_do_its_work_and_no_more() {
     for sql in
         ["INSERT INTO devices (device_id) SELECT 'x'", "DROP VIEW availability", "OPTIMIZE TABLE intervals"]
     {
-        reader.refuses(sql);
+        refuses(&reader, sql);
     }
     reader.stop();
 
-    let owner = Engine::start(&site, "wattline_owner", port);
+    let owner = with_rights_of(&site, "wattline_owner", port);
     run(&["rebuild", "--yes"]);
     let kept = "SELECT countIf(engine_full LIKE '%TTL%400%') FROM system.tables WHERE database = 'wattline'";
     assert_eq!(owner.ask(kept), "1", "the new tables keep their rows for as long as the old ones did");
