@@ -14,6 +14,7 @@ use crate::points::{BATTERY, COUNTER, MINUTE_MS, ago_ms, all_ok, interval, post_
 use crate::postgres::{Cluster, run, shared};
 use crate::restarts::STOP_DEADLINE;
 use crate::site::{Gateway, Keys, Site, Worker};
+use crate::stored::Table;
 
 const DEVICES: [&str; 4] = ["a", "b", "c", "d"];
 
@@ -83,6 +84,11 @@ fn seen(engine: &Engine) -> Vec<String> {
     asked.to_vec()
 }
 
+/// The rows that lie in Parquet files, each as often as it does.
+fn rows_in_files(site: &Site) -> usize {
+    [Table::Intervals, Table::Readings].map(|table| site.parquet_rows(table, &["_offset"]).len()).iter().sum()
+}
+
 #[test]
 fn a_clickhouse_that_is_lost_is_restored_and_goes_on_from_the_backup() {
     let site = Site::bare("backup");
@@ -114,9 +120,11 @@ fn a_clickhouse_that_is_lost_is_restored_and_goes_on_from_the_backup() {
     assert!(made.ends_with("BACKUP_CREATED"), "{made}");
 
     // Later points; 70 changes an interval that the backup has.
-    bench.post(&[70, 50, 40]);
-    bench.store();
-    let (before, points) = (seen(&engine), bench.audit());
+    for minutes in [&[70][..], &[50, 40]] {
+        bench.post(minutes);
+        bench.store();
+    }
+    let (before, points, in_files) = (seen(&engine), bench.audit(), rows_in_files(&site));
     engine.stop();
     fs::remove_dir_all(site.path("clickhouse")).expect("the data");
 
@@ -134,6 +142,7 @@ fn a_clickhouse_that_is_lost_is_restored_and_goes_on_from_the_backup() {
     bench.consumer_groups(&["--reset-offsets", "--from-file", file, "--execute"]);
     bench.store();
     assert_eq!((seen(&engine), bench.audit()), (before.clone(), points.clone()));
+    assert_eq!(rows_in_files(&site), in_files, "no file has what another has");
     assert_eq!(bench.run(&["devices", "publish"]), "0 devices published\n");
 
     // Without a backup, where Kafka has everything.
