@@ -142,6 +142,7 @@ pub struct Worker {
     pub queue_bytes_max: u64,
     pub flush_ms: u64,
     pub flush_bytes_max: u64,
+    pub writing_bytes_max: u64,
     pub cache_devices_max: u64,
     pub stop_timeout_ms: u64,
     pub retry_first_ms: u64,
@@ -279,9 +280,10 @@ impl Default for Worker {
             start: "beginning".into(),
             session_timeout_ms: 45_000,
             prefetch_bytes_max: 32 << 20,
-            queue_bytes_max: 4 << 20,
+            queue_bytes_max: 2 << 20,
             flush_ms: 1_000,
-            flush_bytes_max: 4 << 20,
+            flush_bytes_max: 1 << 20,
+            writing_bytes_max: 8 << 20,
             cache_devices_max: 1_000_000,
             stop_timeout_ms: 15_000,
             retry_first_ms: 100,
@@ -313,7 +315,7 @@ impl Default for Parquet {
             dir: "parquet".into(),
             file_bytes_max: 128 << 20,
             file_age_max_ms: 300_000,
-            row_group_bytes_max: 4 << 20,
+            row_group_bytes_max: 2 << 20,
         }
     }
 }
@@ -631,6 +633,7 @@ impl Worker {
             topic_rejected: kafka.topic_rejected.clone(),
             flush_after: Duration::from_millis(self.flush_ms),
             flush_bytes_max: size("worker.flush_bytes_max", self.flush_bytes_max)?,
+            writing_bytes_max: size("worker.writing_bytes_max", self.writing_bytes_max)?,
             file_after: Duration::from_millis(parquet.file_age_max_ms),
             file_bytes_max: size("parquet.file_bytes_max", parquet.file_bytes_max)?,
             queue_bytes_max: size("worker.queue_bytes_max", self.queue_bytes_max)?,

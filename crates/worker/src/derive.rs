@@ -13,7 +13,7 @@ use wattline_model::{
     Interval, Kind, Limits, Mode, Point, Position, Quality, Quantities, Quantity, RejectReason, Source,
 };
 use wattline_wire::record::{self, Header, Record, RecordError};
-use xxhash_rust::xxh3::xxh3_128_with_seed;
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use crate::columns::{IntervalRow, Intervals, Readings, Rejected, Rows};
 
@@ -96,18 +96,18 @@ impl Deriver {
             return Vec::new();
         }
         let mut spans = ByDevice::<Wanted<'a>>::default();
-        for (header, point) in points(batch) {
-            if point.quantities.counters().is_none() {
-                continue;
+        for record in batch.iter().filter_map(|input| input.record.as_ref().ok()) {
+            let devices = self.devices_of(record.header.client_id);
+            for point in record.points.iter().filter(|point| point.quantities.counters().is_some()) {
+                let span = spans.entry(devices.key(&point.device_id)).or_insert(Wanted {
+                    client_id: record.header.client_id,
+                    device_id: &point.device_id,
+                    min_ms: point.time_ms,
+                    max_ms: point.time_ms,
+                });
+                span.min_ms = span.min_ms.min(point.time_ms);
+                span.max_ms = span.max_ms.max(point.time_ms);
             }
-            let span = spans.entry(self.key(header.client_id, &point.device_id)).or_insert(Wanted {
-                client_id: header.client_id,
-                device_id: &point.device_id,
-                min_ms: point.time_ms,
-                max_ms: point.time_ms,
-            });
-            span.min_ms = span.min_ms.min(point.time_ms);
-            span.max_ms = span.max_ms.max(point.time_ms);
         }
         spans
             .into_iter()
@@ -152,11 +152,11 @@ impl Deriver {
         let mut known =
             ByDevice::<Vec<Link<Origin>>>::with_capacity_and_hasher(wanted.len(), Default::default());
         for device in wanted {
-            known.insert(self.key(device.client_id, device.device_id), Vec::new());
+            known.insert(self.devices_of(device.client_id).key(device.device_id), Vec::new());
         }
         for (at, reading) in stored.iter().enumerate() {
             // What was displaced is looked up for the whole partition; the devices that are not wanted are left.
-            let links = known.get_mut(&self.key(&reading.client_id, &reading.point.device_id));
+            let links = known.get_mut(&self.devices_of(&reading.client_id).key(&reading.point.device_id));
             let link = link(&reading.point, reading.position, Row::Stored(at));
             if let (Some(links), Some(link)) = (links, link) {
                 links.push(link);
@@ -169,7 +169,7 @@ impl Deriver {
         }
         let mut chains = ByDevice::with_capacity_and_hasher(known.len(), Default::default());
         for device in wanted {
-            let key = self.key(device.client_id, device.device_id);
+            let key = self.devices_of(device.client_id).key(device.device_id);
             if let Some(links) = known.remove(&key) {
                 let last = self.last.get(key).copied();
                 chains.insert(key, Device { chain: Chain::new(links), last, known_to_ms: device.max_ms });
@@ -188,7 +188,8 @@ impl Deriver {
         out: &mut Output,
     ) {
         let header = &record.header;
-        let mut touched = Vec::new();
+        let devices = self.devices_of(header.client_id);
+        let mut touched = Vec::with_capacity(record.points.len());
         for (at, point) in record.points.iter().enumerate() {
             out.counts.points += 1;
             let position = input.position(at);
@@ -196,7 +197,7 @@ impl Deriver {
                 out.readings.push(header.client_id, point, header.received_at_ms, position);
                 continue;
             };
-            let key = self.key(header.client_id, &point.device_id);
+            let key = devices.key(&point.device_id);
             let device = chains.entry(key).or_insert_with(|| Device::remembered(self.last.get(key).copied()));
             out.counts.late += u64::from(device.is_late(point.time_ms));
             match device.chain.insert(link) {
@@ -255,15 +256,18 @@ impl Deriver {
         }
     }
 
-    fn key(&self, client_id: &str, device_id: &str) -> u128 {
-        let mut joined = [0; 256];
-        let length = client_id.len() + 1 + device_id.len();
-        if let Some(joined) = joined.get_mut(..length) {
-            joined[..client_id.len()].copy_from_slice(client_id.as_bytes());
-            joined[client_id.len() + 1..].copy_from_slice(device_id.as_bytes());
-            return xxh3_128_with_seed(joined, self.seed);
-        }
-        xxh3_128_with_seed(format!("{client_id}\0{device_id}").as_bytes(), self.seed)
+    /// The devices of a client, each by a hash that nobody else can foresee.
+    fn devices_of(&self, client_id: &str) -> DevicesOf {
+        DevicesOf(xxh3_64_with_seed(client_id.as_bytes(), self.seed))
+    }
+}
+
+#[derive(Clone, Copy)]
+struct DevicesOf(u64);
+
+impl DevicesOf {
+    fn key(self, device_id: &str) -> u128 {
+        xxh3_128_with_seed(device_id.as_bytes(), self.0)
     }
 }
 

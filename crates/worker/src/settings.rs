@@ -12,6 +12,8 @@ pub struct Settings {
     pub flush_after: Duration,
     /// … or has this many bytes of records.
     pub flush_bytes_max: usize,
+    /// Bytes of records that all partitions together may be writing.
+    pub writing_bytes_max: usize,
     /// A Parquet file is finished when it is this old, …
     pub file_after: Duration,
     /// … or this large.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, anyhow};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 use wattline_clickhouse_sink::ClickHouse;
@@ -32,6 +32,7 @@ pub struct Worker {
     files: Arc<Store>,
     rejected: Arc<RejectedProducer>,
     traces: Option<Traces>,
+    writing: Arc<Semaphore>,
     seed: u64,
     runtime: Handle,
     tasks: Mutex<HashMap<TopicPartition, Running>>,
@@ -85,6 +86,7 @@ impl Worker {
         let (faults, fault) = mpsc::unbounded_channel();
         Ok(Arc::new(Worker {
             rejected: Arc::new(RejectedProducer { producer, topic: settings.topic_rejected.clone() }),
+            writing: Arc::new(Semaphore::new(settings.writing_bytes_max.div_ceil(1024))),
             settings: Arc::new(settings),
             tables: Arc::new(tables),
             files: Arc::new(files),
@@ -241,6 +243,7 @@ impl Worker {
             rejected: Arc::clone(&self.rejected),
             shared: Arc::clone(&shared),
             tracing: Tracing::new(self.traces.clone(), &self.settings.group),
+            writing: Arc::clone(&self.writing),
             progress,
             batch: Batch::default(),
             open: None,

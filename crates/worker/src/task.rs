@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::Offset;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{Instrument as _, debug, info, warn};
 use wattline_clickhouse_sink::{Around, ClickHouseError, Range, Table};
@@ -31,7 +31,7 @@ use crate::{clock, metrics};
 const TAKE_MAX: usize = 256;
 /// While a batch is open its records may gather for so long: a task that wakes for each of them costs more
 /// than the record.
-const GATHER: Duration = Duration::from_millis(10);
+const GATHER: Duration = Duration::from_millis(100);
 
 /// What happens to a partition.
 enum Event {
@@ -106,6 +106,8 @@ pub(crate) struct Task<O, T, F: Files, R> {
     pub deriver: Deriver,
     pub shared: Arc<Shared>,
     pub tracing: Tracing,
+    /// KiB of records that all tasks together may be writing.
+    pub writing: Arc<Semaphore>,
     /// None until the first record of a partition that begins.
     pub progress: Option<Progress>,
     pub batch: Batch,
@@ -252,7 +254,9 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
     /// Writes the batch. `last` is where an announced range ends whose last records are gone from Kafka.
     pub(crate) async fn flush(&mut self, last: Option<i64>) -> Result<(), TaskError> {
         let records = std::mem::take(&mut self.batch.records);
-        self.batch.bytes = 0;
+        let writing = Arc::clone(&self.writing);
+        let _place =
+            place(&writing, std::mem::take(&mut self.batch.bytes), self.settings.writing_bytes_max).await;
         self.batch.since = None;
         self.batch.cut = None;
         let Some(last_record) = records.last() else { return Ok(()) };
@@ -562,6 +566,14 @@ fn chain(error: &dyn std::error::Error) -> String {
         below = cause.source();
     }
     text
+}
+
+/// Waits for its turn to write so many bytes of records. A batch's rows and bodies are several times as large as
+/// its records, so it is here that the worker's memory is bounded.
+async fn place(writing: &Semaphore, bytes: usize, bytes_max: usize) -> Option<SemaphorePermit<'_>> {
+    let kib = bytes.min(bytes_max).div_ceil(1024);
+    // The semaphore is never closed.
+    writing.acquire_many(u32::try_from(kib).unwrap_or(u32::MAX)).await.ok()
 }
 
 fn day_of(time_ms: i64) -> Date {

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 use wattline_clickhouse_sink::ClickHouse;
 use wattline_kafka::{CommitError, Connection, Delivery, Reader, TopicPartition};
@@ -155,6 +155,7 @@ impl Rebuild {
             rejected: Nowhere,
             shared: Arc::new(Shared::default()),
             tracing: Tracing::default(),
+            writing: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
             progress: Some(Progress::at(0)),
             batch: Batch::default(),
             open: None,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::sleep;
 use wattline_kafka::{Delivery, TopicPartition};
 use wattline_model::Kind;
@@ -33,6 +33,7 @@ fn settings() -> Settings {
         topic_rejected: "wattline.rejected".into(),
         flush_after: Duration::from_millis(1_000),
         flush_bytes_max: 6_000,
+        writing_bytes_max: 8_192,
         file_after: Duration::from_millis(9_000),
         file_bytes_max: 60,
         queue_bytes_max: usize::MAX,
@@ -105,6 +106,7 @@ async fn own(
         rejected: SimRejected(actor.clone()),
         shared: Arc::clone(&shared),
         tracing: Tracing::default(),
+        writing: Arc::new(Semaphore::new(8)),
         progress,
         batch: Batch::default(),
         open: None,
