@@ -17,11 +17,16 @@ const ZSTD_LEVEL: i32 = 1;
 /// dictionary, and the sooner the better.
 const QUANTITY_DICTIONARY_BYTES_MAX: usize = 64 * 1024;
 
+/// A page is held uncompressed until it is full, and each open file has one of every column.
+const PAGE_ROWS_MAX: usize = 10_000;
+
 pub(crate) fn properties(schema: &Schema) -> Result<WriterProperties, ParquetError> {
     let mut properties = WriterProperties::builder()
         .set_created_by(concat!("wattline ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+        // Of times and positions; nobody skips a row group by the least and the largest of anything else.
         .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_data_page_row_count_limit(PAGE_ROWS_MAX)
         // Row groups end by size, in `PartFile::append`.
         .set_max_row_group_row_count(None);
     for field in schema.fields() {
@@ -34,12 +39,14 @@ pub(crate) fn properties(schema: &Schema) -> Result<WriterProperties, ParquetErr
             // Energies and powers hardly ever repeat.
             DataType::Decimal64(..) if hardly_repeats(field.name()) => properties
                 .set_column_dictionary_enabled(column.clone(), false)
-                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED),
+                .set_column_encoding(column.clone(), Encoding::DELTA_BINARY_PACKED)
+                .set_column_statistics_enabled(column, EnabledStatistics::None),
             // Other quantities often do; the encoding is for those that do not.
             DataType::Decimal64(..) => properties
                 .set_column_dictionary_page_size_limit(column.clone(), QUANTITY_DICTIONARY_BYTES_MAX)
-                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED),
-            _ => properties,
+                .set_column_encoding(column.clone(), Encoding::DELTA_BINARY_PACKED)
+                .set_column_statistics_enabled(column, EnabledStatistics::None),
+            _ => properties.set_column_statistics_enabled(column, EnabledStatistics::None),
         };
     }
     Ok(properties.build())
