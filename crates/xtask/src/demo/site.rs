@@ -84,7 +84,8 @@ file_age_max_ms = 5000
             gateway: format!("http://127.0.0.1:{gateway}"),
             operations: [gateway_operations, worker_operations]
                 .map(|port| format!("http://127.0.0.1:{port}")),
-            variables: Vec::new(),
+            // As the units and the image have it.
+            variables: vec![("MIMALLOC_PURGE_DELAY", "10000".to_owned())],
         };
         let path = site.configuration();
         fs::write(&path, configuration).with_context(|| format!("writing {}", path.display()))?;
