@@ -21,7 +21,11 @@ pub fn describe_metrics() {
         FILES,
         "Parquet files by kind and outcome: written, or kept because the range was there already."
     );
-    describe_histogram!(FINISH_SECONDS, Unit::Seconds, "Time to close, sync and rename a Parquet file.");
+    describe_histogram!(
+        FINISH_SECONDS,
+        Unit::Seconds,
+        "Time to close a Parquet file and rename or put it into its place."
+    );
     describe_counter!(ERRORS, "Failures under Parquet, by kind of failure.");
 }
 
