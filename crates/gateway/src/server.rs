@@ -54,6 +54,9 @@ pub struct Gateway {
     draining: AtomicBool,
 }
 
+/// What is read of a connection at once; hyper's own bound is six times as much memory for each that floods.
+const READ_BYTES_MAX: usize = 64 * 1024;
+
 impl Gateway {
     /// The numbers of partitions are those of the topics before any were added; a device that came later knows
     /// its own. A device's partition follows from them.
@@ -257,6 +260,7 @@ impl Gateway {
             .timer(TokioTimer::new())
             .header_read_timeout(settings.header_timeout)
             .max_header_size(settings.header_bytes_max)
+            .max_buf_size(settings.header_bytes_max.max(READ_BYTES_MAX))
             .keep_alive(!self.is_draining());
         let is_unread = Arc::new(AtomicBool::new(false));
         let refusing = Arc::clone(&self);

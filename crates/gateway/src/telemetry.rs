@@ -46,6 +46,8 @@ pub(crate) async fn telemetry(call: &Call<'_>, kind: Kind, incoming: &mut Incomi
             .then(|| gateway.producer.append_traced(topic, &records, traceparent.as_deref()));
         (batch.into_outcomes(), appending, sending)
     };
+    // Kafka may take its time, and the body is not needed any more.
+    drop(json);
     let appended = match appending {
         Some(appending) => appending.await,
         None => Appended::default(),

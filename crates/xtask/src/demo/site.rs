@@ -84,8 +84,7 @@ file_age_max_ms = 5000
             gateway: format!("http://127.0.0.1:{gateway}"),
             operations: [gateway_operations, worker_operations]
                 .map(|port| format!("http://127.0.0.1:{port}")),
-            // As the units and the image have it.
-            variables: vec![("MIMALLOC_PURGE_DELAY", "10000".to_owned())],
+            variables: Vec::new(),
         };
         let path = site.configuration();
         fs::write(&path, configuration).with_context(|| format!("writing {}", path.display()))?;
@@ -116,6 +115,10 @@ file_age_max_ms = 5000
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.arg("--config").arg(self.configuration()).args(arguments);
+        if arguments == ["worker"] {
+            // As its unit and its container have it.
+            command.env("MIMALLOC_PURGE_DELAY", "10000");
+        }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
