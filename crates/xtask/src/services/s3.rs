@@ -28,8 +28,9 @@ pub fn start(stack: &mut Stack) -> anyhow::Result<String> {
     let programs = PACKAGES.install()?;
     let [port] = free_ports()?;
     let url = format!("http://127.0.0.1:{port}");
-    let mut server = Command::new(programs.join("moto_server"));
-    stack.start(SERVICE, server.args(["-H", "127.0.0.1", "-p", &port.to_string()]))?;
+    // Not by its script, which knows its interpreter by a path that no longer holds where the folder was moved.
+    let mut server = Command::new(programs.join("python"));
+    stack.start(SERVICE, server.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]))?;
     wait_for("an answer of the server for S3", READY_DEADLINE, || {
         stack.check()?;
         Ok(http::get(&format!("{url}/moto-api/"), PING_TIMEOUT).is_ok().then_some(()))
