@@ -24,8 +24,8 @@ pub(crate) fn properties(schema: &Schema) -> Result<WriterProperties, ParquetErr
     let mut properties = WriterProperties::builder()
         .set_created_by(concat!("wattline ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
-        // Of times and positions; nobody skips a row group by the least and the largest of anything else.
-        .set_statistics_enabled(EnabledStatistics::Chunk)
+        // Times and positions have them: nobody skips a row group by the least and the largest of anything else.
+        .set_statistics_enabled(EnabledStatistics::None)
         .set_data_page_row_count_limit(PAGE_ROWS_MAX)
         // Row groups end by size, in `PartFile::append`.
         .set_max_row_group_row_count(None);
@@ -35,18 +35,17 @@ pub(crate) fn properties(schema: &Schema) -> Result<WriterProperties, ParquetErr
             // Times and positions run on from row to row.
             DataType::Timestamp(..) | DataType::Int64 | DataType::Int32 | DataType::UInt64 => properties
                 .set_column_dictionary_enabled(column.clone(), false)
-                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED),
+                .set_column_encoding(column.clone(), Encoding::DELTA_BINARY_PACKED)
+                .set_column_statistics_enabled(column, EnabledStatistics::Chunk),
             // Energies and powers hardly ever repeat.
             DataType::Decimal64(..) if hardly_repeats(field.name()) => properties
                 .set_column_dictionary_enabled(column.clone(), false)
-                .set_column_encoding(column.clone(), Encoding::DELTA_BINARY_PACKED)
-                .set_column_statistics_enabled(column, EnabledStatistics::None),
+                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED),
             // Other quantities often do; the encoding is for those that do not.
             DataType::Decimal64(..) => properties
                 .set_column_dictionary_page_size_limit(column.clone(), QUANTITY_DICTIONARY_BYTES_MAX)
-                .set_column_encoding(column.clone(), Encoding::DELTA_BINARY_PACKED)
-                .set_column_statistics_enabled(column, EnabledStatistics::None),
-            _ => properties.set_column_statistics_enabled(column, EnabledStatistics::None),
+                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED),
+            _ => properties,
         };
     }
     Ok(properties.build())
