@@ -18,7 +18,7 @@
 //! All calls block, and must not be made where a runtime runs its tasks.
 
 mod bucket;
-mod encoding;
+mod encode;
 mod error;
 mod folder;
 mod metrics;

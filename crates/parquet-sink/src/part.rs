@@ -8,12 +8,10 @@ use std::time::Instant;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use jiff::civil::Date;
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::file::metadata::KeyValue;
 
 use crate::bucket::Bucket;
-use crate::encoding::{FORMAT_VERSION, properties};
+use crate::encode::{Encoder, FORMAT_VERSION};
 use crate::error::ParquetSinkError;
 use crate::folder::{Folder, remove_if_there};
 use crate::metrics;
@@ -21,10 +19,9 @@ use crate::name::{Kind, Origin};
 
 /// A file that is being written. After an error it is of no use: drop it and begin anew.
 pub struct PartFile {
-    row_group_bytes_max: usize,
     origin: Origin,
     rows: u64,
-    writer: ArrowWriter<File>,
+    writer: Encoder,
     end: End,
 }
 
@@ -106,28 +103,17 @@ impl PartFile {
         file: File,
         end: End,
     ) -> Result<Self, ParquetSinkError> {
-        let writer = properties(&schema)
-            .and_then(|properties| {
-                // Without Arrow's own schema every reader takes the types of Parquet, whatever the batches were.
-                let options =
-                    ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-                ArrowWriter::try_new_with_options(file, schema, options)
-            })
+        let writer = Encoder::new(file, &schema, row_group_bytes_max)
             .map_err(|error| ParquetSinkError::parquet("begin", end.path(), error))?;
-        Ok(Self { row_group_bytes_max, origin, rows: 0, writer, end })
+        Ok(Self { origin, rows: 0, writer, end })
     }
 
-    /// Adds rows. They go to disk a row group at a time, so that memory does not grow with the file.
+    /// Adds rows.
     pub fn append(&mut self, batch: &RecordBatch) -> Result<(), ParquetSinkError> {
         counted(|| {
-            let path = self.end.path();
-            let failed = |error| ParquetSinkError::parquet("write", path, error);
-            self.writer.write(batch).map_err(failed)?;
             self.rows += batch.num_rows() as u64;
-            if self.writer.in_progress_size() >= self.row_group_bytes_max {
-                self.writer.flush().map_err(failed)?;
-            }
-            Ok(())
+            let path = self.end.path();
+            self.writer.append(batch).map_err(|error| ParquetSinkError::parquet("write", path, error))
         })
     }
 
@@ -137,12 +123,12 @@ impl PartFile {
 
     /// Encoded size so far, on disk and in memory: what decides when the file is large enough.
     pub fn bytes(&self) -> usize {
-        self.writer.bytes_written() + self.writer.in_progress_size()
+        self.writer.bytes()
     }
 
     /// Memory held for this file.
     pub fn memory_bytes(&self) -> usize {
-        self.writer.memory_size()
+        self.writer.memory_bytes()
     }
 
     /// Puts the file into its place, on disk before it is visible. `day` is the UTC day on which
@@ -159,19 +145,20 @@ impl PartFile {
     fn seal(mut self, last_offset: i64) -> Result<Sealed, ParquetSinkError> {
         let began = Instant::now();
         let Origin { topic, partition, first, kind } = &self.origin;
-        for (key, value) in [
+        let metadata = [
             ("wattline.format", FORMAT_VERSION.to_owned()),
             ("wattline.kind", kind.to_string()),
             ("wattline.topic", topic.clone()),
             ("wattline.partition", partition.to_string()),
             ("wattline.first_offset", first.to_string()),
             ("wattline.last_offset", last_offset.to_string()),
-        ] {
-            self.writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
-        }
+        ]
+        .map(|(key, value)| KeyValue::new(key.to_owned(), value));
         let path = self.end.path();
-        self.writer.finish().map_err(|error| ParquetSinkError::parquet("finish", path, error))?;
-        let file = self.writer.inner();
+        let file = self
+            .writer
+            .finish(metadata.into())
+            .map_err(|error| ParquetSinkError::parquet("finish", path, error))?;
         if let End::Folder { .. } = self.end {
             file.sync_all().map_err(|error| ParquetSinkError::io("sync", path, error))?;
         }
@@ -195,7 +182,7 @@ struct Sealed {
     rows: u64,
     bytes: u64,
     began: Instant,
-    writer: ArrowWriter<File>,
+    writer: Encoder,
     end: End,
 }
 
@@ -207,7 +194,7 @@ impl Sealed {
             End::Folder { root, temporary } => {
                 move_into(root, &temporary.path, kind, day, &self.origin.finished_name(self.last))?
             }
-            End::Bucket(bucket) => bucket.put(&name, self.writer.inner(), self.bytes)?,
+            End::Bucket(bucket) => bucket.put(&name, self.writer.file(), self.bytes)?,
         };
         match there {
             Some(_) => metrics::file_kept(kind),

@@ -1,5 +1,6 @@
 //! Files appear whole or not at all, under whatever a crash leaves behind: in a folder and in a bucket.
 
+mod encodings;
 mod fixture;
 mod place;
 

@@ -1,0 +1,166 @@
+//! Rows into the bytes of a Parquet file. The library keeps the schema, the footer and the headers of pages;
+//! pages are filled and compressed here. A column of the library's own has a compressor and a decompressor
+//! to itself, which for the files that a worker has open is more memory than everything else, and it looks up
+//! each text of a dictionary anew, row by row, that Arrow has as a number.
+//!
+//! Rows wait as the batches that they came in until they are enough for a page. Encodings were chosen by
+//! measuring a simulated fleet whose devices report in random order: zstd 3 in place of 1 saved less than a
+//! hundredth.
+
+mod bits;
+mod chunk;
+mod dictionary;
+mod gather;
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::Schema;
+use bytes::Bytes;
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use zstd::bulk::Compressor;
+
+use chunk::Chunk;
+
+/// Written into every file; raised when names, types or meanings of columns change.
+pub(crate) const FORMAT_VERSION: &str = "1";
+
+/// Rows that are enough for a page: larger ones compress hardly better, and wait for longer.
+const PAGE_ROWS: usize = 8_192;
+const ZSTD_LEVEL: i32 = 1;
+
+/// What a page is made with; it belongs to the thread, and outlives every page and file.
+struct Scratch {
+    zstd: Compressor<'static>,
+    numbers: Vec<i64>,
+    places: Vec<u32>,
+    plain: Vec<u8>,
+    compressed: Vec<u8>,
+}
+
+impl Scratch {
+    fn new() -> std::io::Result<Self> {
+        Ok(Scratch {
+            zstd: Compressor::new(ZSTD_LEVEL)?,
+            numbers: Vec::new(),
+            places: Vec::new(),
+            plain: Vec::new(),
+            compressed: Vec::new(),
+        })
+    }
+
+    /// Runs `work` with the thread's own.
+    fn with<T>(work: impl FnOnce(&mut Scratch) -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+        thread_local! {
+            static SCRATCH: RefCell<Option<Scratch>> = const { RefCell::new(None) };
+        }
+        SCRATCH.with_borrow_mut(|scratch| match scratch {
+            Some(scratch) => work(scratch),
+            None => work(scratch.insert(Scratch::new()?)),
+        })
+    }
+}
+
+/// A Parquet file that is being written. After an error it is of no use.
+pub(crate) struct Encoder {
+    file: SerializedFileWriter<File>,
+    chunks: Vec<Chunk>,
+    /// Rows that are not enough for a page yet.
+    waiting: Vec<RecordBatch>,
+    waiting_rows: usize,
+    row_group_bytes_max: usize,
+}
+
+impl Encoder {
+    pub fn new(file: File, schema: &Schema, row_group_bytes_max: usize) -> Result<Self, ParquetError> {
+        let columns = ArrowSchemaConverter::new().convert(schema)?;
+        let created_by = concat!("wattline ", env!("CARGO_PKG_VERSION")).to_owned();
+        let properties = WriterProperties::builder().set_created_by(created_by).build();
+        let chunks =
+            schema.fields().iter().zip(columns.columns()).map(|(field, column)| Chunk::new(field, column));
+        Ok(Encoder {
+            chunks: chunks.collect::<Result<_, _>>()?,
+            file: SerializedFileWriter::new(file, columns.root_schema_ptr(), Arc::new(properties))?,
+            waiting: Vec::new(),
+            waiting_rows: 0,
+            row_group_bytes_max,
+        })
+    }
+
+    /// Adds rows. They go to disk a row group at a time, so that memory does not grow with the file.
+    pub fn append(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
+        self.waiting_rows += batch.num_rows();
+        self.waiting.push(batch.clone());
+        if self.waiting_rows >= PAGE_ROWS {
+            self.end_page()?;
+        }
+        if self.row_group_bytes() >= self.row_group_bytes_max {
+            self.end_row_group()?;
+        }
+        Ok(())
+    }
+
+    /// Encoded size so far, on disk and in memory.
+    pub fn bytes(&self) -> usize {
+        self.file.bytes_written() + self.row_group_bytes()
+    }
+
+    /// Memory that is held.
+    pub fn memory_bytes(&self) -> usize {
+        let waiting: usize = self.waiting.iter().map(RecordBatch::get_array_memory_size).sum();
+        waiting + self.chunks.iter().map(Chunk::memory_bytes).sum::<usize>()
+    }
+
+    /// Writes what is left, and the footer with these keys and values.
+    pub fn finish(&mut self, metadata: Vec<KeyValue>) -> Result<&File, ParquetError> {
+        self.end_page()?;
+        self.end_row_group()?;
+        metadata.into_iter().for_each(|entry| self.file.append_key_value_metadata(entry));
+        self.file.finish()?;
+        Ok(self.file.inner())
+    }
+
+    pub fn file(&self) -> &File {
+        self.file.inner()
+    }
+
+    fn row_group_bytes(&self) -> usize {
+        self.chunks.iter().map(Chunk::bytes).sum()
+    }
+
+    fn end_page(&mut self) -> Result<(), ParquetError> {
+        let rows = std::mem::take(&mut self.waiting_rows);
+        if rows == 0 {
+            return Ok(());
+        }
+        let batches = std::mem::take(&mut self.waiting);
+        let mut arrays = Vec::with_capacity(batches.len());
+        Scratch::with(|scratch| {
+            for (at, chunk) in self.chunks.iter_mut().enumerate() {
+                arrays.clear();
+                arrays.extend(batches.iter().map(|batch| batch.column(at)));
+                chunk.page(&arrays, rows, scratch)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn end_row_group(&mut self) -> Result<(), ParquetError> {
+        if self.row_group_bytes() == 0 {
+            return Ok(());
+        }
+        let mut group = self.file.next_row_group()?;
+        for chunk in &mut self.chunks {
+            let (bytes, closed) = Scratch::with(|scratch| chunk.end(scratch))?;
+            group.append_column(&Bytes::from(bytes), closed)?;
+        }
+        group.close()?;
+        Ok(())
+    }
+}

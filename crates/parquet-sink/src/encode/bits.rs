@@ -1,0 +1,120 @@
+//! Whole numbers in few bits, as the format's document on encodings has them:
+//! <https://parquet.apache.org/docs/file-format/data-pages/encodings/>.
+
+/// Differences of `DELTA_BINARY_PACKED` that share a smallest one, and those that share a width.
+const BLOCK: usize = 128;
+const MINI_BLOCK: usize = 32;
+
+/// Bits that the number takes.
+pub(super) fn width_of(number: u64) -> usize {
+    (u64::BITS - number.leading_zeros()) as usize
+}
+
+/// Each number in `width` bits, the lowest bits first.
+fn pack(numbers: impl IntoIterator<Item = u64>, width: usize, out: &mut Vec<u8>) {
+    let (mut word, mut filled) = (0, 0);
+    for number in numbers {
+        word |= number << filled;
+        filled += width;
+        if filled >= 64 {
+            out.extend_from_slice(&word.to_le_bytes());
+            filled -= 64;
+            word = if filled == 0 { 0 } else { number >> (width - filled) };
+        }
+    }
+    out.extend_from_slice(&word.to_le_bytes()[..filled.div_ceil(8)]);
+}
+
+fn varint(mut number: u64, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn zigzag(number: i64, out: &mut Vec<u8>) {
+    varint(((number << 1) ^ (number >> 63)) as u64, out);
+}
+
+/// The same number so many times, in the encoding `RLE`.
+pub(super) fn run(number: u64, times: usize, width: usize, out: &mut Vec<u8>) {
+    varint((times as u64) << 1, out);
+    out.extend_from_slice(&number.to_le_bytes()[..width.div_ceil(8)]);
+}
+
+/// Numbers that are no run, in the encoding `RLE`.
+pub(super) fn packed(numbers: &[u32], width: usize, out: &mut Vec<u8>) {
+    packed_header(numbers.len(), out);
+    let padding = numbers.len().next_multiple_of(8) - numbers.len();
+    pack(numbers.iter().map(|&number| u64::from(number)).chain(std::iter::repeat_n(0, padding)), width, out);
+}
+
+/// What stands before numbers that are packed, eight by eight.
+pub(super) fn packed_header(numbers: usize, out: &mut Vec<u8>) {
+    varint((numbers.div_ceil(8) as u64) << 1 | 1, out);
+}
+
+/// `DELTA_BINARY_PACKED`.
+pub(super) fn delta(numbers: &[i64], out: &mut Vec<u8>) {
+    varint(BLOCK as u64, out);
+    varint((BLOCK / MINI_BLOCK) as u64, out);
+    varint(numbers.len() as u64, out);
+    zigzag(numbers.first().copied().unwrap_or(0), out);
+    let mut before = numbers;
+    let mut rest = numbers.get(1..).unwrap_or_default();
+    while !rest.is_empty() {
+        let count = rest.len().min(BLOCK);
+        block(&before[..count], &rest[..count], out);
+        before = &before[count..];
+        rest = &rest[count..];
+    }
+}
+
+/// The differences between the numbers of one list and those of the other.
+fn block(before: &[i64], numbers: &[i64], out: &mut Vec<u8>) {
+    let mut deltas = [0; BLOCK];
+    for ((delta, before), number) in deltas.iter_mut().zip(before).zip(numbers) {
+        *delta = number.wrapping_sub(*before);
+    }
+    let deltas = &mut deltas[..];
+    let least = deltas[..numbers.len()].iter().copied().min().unwrap_or(0);
+    let mut above = [0; BLOCK];
+    for (above, delta) in above.iter_mut().zip(&deltas[..numbers.len()]) {
+        *above = delta.wrapping_sub(least) as u64;
+    }
+    zigzag(least, out);
+    let mut widths = [0; BLOCK / MINI_BLOCK];
+    for (width, above) in widths.iter_mut().zip(above.chunks_exact(MINI_BLOCK)) {
+        *width = width_of(above.iter().fold(0, |all, number| all | number));
+    }
+    out.extend(widths.map(|width| width as u8));
+    for (width, above) in widths.into_iter().zip(above.chunks_exact(MINI_BLOCK)) {
+        if width > 0 {
+            pack(above.iter().copied(), width, out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The examples of the format's document.
+    #[test]
+    fn numbers_are_packed_as_the_format_says() {
+        let mut out = Vec::new();
+        packed(&[0, 1, 2, 3, 4, 5, 6, 7], 3, &mut out);
+        assert_eq!(out, [0b11, 0b1000_1000, 0b1100_0110, 0b1111_1010]);
+        out.clear();
+        run(300, 4, 9, &mut out);
+        assert_eq!(out, [8, 44, 1]);
+        out.clear();
+        delta(&[1, 2, 3, 4, 5], &mut out);
+        assert_eq!(out, [128, 1, 4, 5, 2, 2, 0, 0, 0, 0]);
+        out.clear();
+        delta(&[7, 5, 3, 1, 2, 3, 4, 5], &mut out);
+        // Above the least difference, -2: 0, 0, 0, 3, 3, 3, 3, in two bits, of a mini block of 32.
+        assert_eq!(out, [128, 1, 4, 8, 14, 3, 2, 0, 0, 0, 0b1100_0000, 0b0011_1111, 0, 0, 0, 0, 0, 0]);
+    }
+}

@@ -1,0 +1,279 @@
+//! One column of a row group: its pages so far.
+
+use arrow_array::types::{Int8Type, Int32Type};
+use arrow_schema::{DataType, Field};
+use bytes::Bytes;
+use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
+use parquet::column::page::{CompressedPage, Page, PageWriter as _};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::errors::Result;
+use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::statistics::Statistics;
+use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
+use parquet::schema::types::ColumnDescPtr;
+
+use super::dictionary::{Dictionary, Numbers, Texts, Values};
+use super::gather::{self, Arrays};
+use super::{Scratch, ZSTD_LEVEL, bits};
+
+/// A dictionary with more values than this takes more memory, for each open file, than it saves.
+const DICTIONARY_MAX: usize = 16_384;
+/// One with no more than this is worth it, however few rows there are.
+const DICTIONARY_MIN: usize = 256;
+
+/// What a column has, which decides on its encoding.
+enum Content {
+    /// Times and positions run on from row to row. They have statistics: nobody skips a row group by the least
+    /// and the largest of anything else.
+    Ordered(Bounds),
+    /// What a home takes, what the sun gives and what a battery holds hardly ever repeats.
+    Unlike,
+    /// Other quantities often do: a battery rests for more than half of the time.
+    Alike(Dictionary<Numbers>),
+    Flags,
+    /// Names of devices, and what devices said.
+    Texts(Dictionary<Texts>),
+    /// Texts that come with a dictionary.
+    Words(Dictionary<Texts>),
+}
+
+pub(super) struct Chunk {
+    column: ColumnDescPtr,
+    content: Content,
+    rows: usize,
+    /// Whole pages, compressed, each with its header.
+    pages: Vec<u8>,
+    uncompressed_bytes: usize,
+    encodings: Vec<Encoding>,
+}
+
+impl Chunk {
+    pub fn new(field: &Field, column: &ColumnDescPtr) -> Result<Self> {
+        let content = match field.data_type() {
+            DataType::Int64 if field.name().starts_with("limit_") => Content::Alike(Dictionary::default()),
+            DataType::Timestamp(..) | DataType::Int64 | DataType::Int32 => Content::Ordered(Bounds::new(0)),
+            DataType::UInt64 => Content::Ordered(Bounds::new(i64::MIN)),
+            DataType::Decimal64(..) if hardly_repeats(field.name()) => Content::Unlike,
+            DataType::Decimal64(..) => Content::Alike(Dictionary::default()),
+            DataType::Boolean => Content::Flags,
+            DataType::Utf8 => Content::Texts(Dictionary::default()),
+            DataType::Dictionary(..) => Content::Words(Dictionary::default()),
+            other => return Err(gather::unknown(other)),
+        };
+        Ok(Chunk {
+            column: column.clone(),
+            content,
+            rows: 0,
+            pages: Vec::new(),
+            uncompressed_bytes: 0,
+            encodings: Vec::new(),
+        })
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.pages.len()
+    }
+
+    pub fn memory_bytes(&self) -> usize {
+        self.pages.capacity() + self.dictionary().map_or(0, Values::memory_bytes)
+    }
+
+    /// Adds a page of so many rows.
+    pub fn page(&mut self, arrays: &Arrays<'_>, rows: usize, scratch: &mut Scratch) -> Result<()> {
+        let Scratch { numbers, places, plain, .. } = scratch;
+        plain.clear();
+        if self.column.max_def_level() > 0 {
+            gather::levels(arrays, rows, plain);
+        }
+        self.rows += rows;
+        // What does not repeat is left soon, and before its values are many.
+        let values_max = (self.rows / 2).clamp(DICTIONARY_MIN, DICTIONARY_MAX);
+        let encoding = match &mut self.content {
+            _ if arrays.iter().all(|array| array.null_count() == array.len()) => Encoding::PLAIN,
+            Content::Ordered(bounds) => {
+                let numbers = gather::numbers(arrays, numbers)?;
+                bounds.widen(numbers);
+                delta(numbers, plain)
+            }
+            Content::Unlike => delta(gather::numbers(arrays, numbers)?, plain),
+            Content::Alike(dictionary) => {
+                let numbers = gather::numbers(arrays, numbers)?;
+                places.clear();
+                let found = dictionary.serves(|values| {
+                    numbers.iter().all(|&number| {
+                        places.push(values.place(number));
+                        values.len() <= values_max
+                    })
+                });
+                if found { dictionary.encode(places, plain) } else { delta(numbers, plain) }
+            }
+            Content::Flags => {
+                gather::flags(arrays, plain);
+                Encoding::PLAIN
+            }
+            Content::Texts(dictionary) => {
+                places.clear();
+                let found = dictionary.serves(|values| {
+                    gather::texts(arrays, |text| {
+                        places.push(values.place(text));
+                        values.len() <= values_max
+                    })
+                });
+                if found { dictionary.encode(places, plain) } else { texts(arrays, numbers, plain) }
+            }
+            Content::Words(dictionary) => {
+                places.clear();
+                dictionary.serves(|values| {
+                    arrays.iter().for_each(|array| match array.data_type() {
+                        DataType::Dictionary(key, _) if **key == DataType::Int8 => {
+                            gather::places::<Int8Type>(array, values, places);
+                        }
+                        _ => gather::places::<Int32Type>(array, values, places),
+                    });
+                    true
+                });
+                dictionary.encode(places, plain)
+            }
+        };
+        if !self.encodings.contains(&encoding) {
+            self.encodings.push(encoding);
+        }
+        let mut pages = std::mem::take(&mut self.pages);
+        self.uncompressed_bytes += write(&mut pages, scratch, |buf| Page::DataPage {
+            buf,
+            num_values: rows as u32,
+            encoding,
+            def_level_encoding: Encoding::RLE,
+            rep_level_encoding: Encoding::RLE,
+            statistics: None,
+        })?;
+        self.pages = pages;
+        Ok(())
+    }
+
+    /// The bytes of the column in the row group that ends here, and what the footer says of them.
+    pub fn end(&mut self, scratch: &mut Scratch) -> Result<(Vec<u8>, ColumnCloseResult)> {
+        let mut bytes = Vec::new();
+        let mut encodings = std::mem::take(&mut self.encodings);
+        let mut uncompressed_bytes = std::mem::take(&mut self.uncompressed_bytes);
+        let has_dictionary = encodings.contains(&Encoding::RLE_DICTIONARY);
+        if let Some(dictionary) = self.dictionary().filter(|_| has_dictionary) {
+            scratch.plain.clear();
+            dictionary.plain(&mut scratch.plain);
+            let num_values = dictionary.len() as u32;
+            encodings.push(Encoding::PLAIN);
+            uncompressed_bytes += write(&mut bytes, scratch, |buf| Page::DictionaryPage {
+                buf,
+                num_values,
+                encoding: Encoding::PLAIN,
+                is_sorted: false,
+            })?;
+        }
+        let data_page_offset = bytes.len() as i64;
+        bytes.append(&mut self.pages);
+        encodings.push(Encoding::RLE);
+        let rows = std::mem::take(&mut self.rows);
+        let mut metadata = ColumnChunkMetaData::builder(self.column.clone())
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+            .set_encodings(encodings)
+            .set_num_values(rows as i64)
+            .set_total_compressed_size(bytes.len() as i64)
+            .set_total_uncompressed_size(uncompressed_bytes as i64)
+            .set_dictionary_page_offset(has_dictionary.then_some(0))
+            .set_data_page_offset(data_page_offset);
+        match &mut self.content {
+            Content::Ordered(bounds) => {
+                if let Some(statistics) = bounds.take(self.column.physical_type()) {
+                    metadata = metadata.set_statistics(statistics);
+                }
+            }
+            Content::Alike(dictionary) => dictionary.begin_row_group(),
+            Content::Texts(dictionary) | Content::Words(dictionary) => dictionary.begin_row_group(),
+            Content::Unlike | Content::Flags => {}
+        }
+        let closed = ColumnCloseResult {
+            bytes_written: bytes.len() as u64,
+            rows_written: rows as u64,
+            metadata: metadata.build()?,
+            bloom_filter: None,
+            column_index: None,
+            offset_index: None,
+        };
+        Ok((bytes, closed))
+    }
+
+    fn dictionary(&self) -> Option<&dyn Values> {
+        match &self.content {
+            Content::Alike(dictionary) => Some(dictionary.values()),
+            Content::Texts(dictionary) | Content::Words(dictionary) => Some(dictionary.values()),
+            Content::Ordered(_) | Content::Unlike | Content::Flags => None,
+        }
+    }
+}
+
+fn hardly_repeats(name: &str) -> bool {
+    name.starts_with("home_") || name.starts_with("solar_") || name == "battery_last_stored_energy_wh"
+}
+
+fn delta(numbers: &[i64], out: &mut Vec<u8>) -> Encoding {
+    bits::delta(numbers, out);
+    Encoding::DELTA_BINARY_PACKED
+}
+
+/// All lengths, and then all texts.
+fn texts(arrays: &Arrays<'_>, lengths: &mut Vec<i64>, out: &mut Vec<u8>) -> Encoding {
+    lengths.clear();
+    gather::texts(arrays, |text| {
+        lengths.push(text.len() as i64);
+        true
+    });
+    bits::delta(lengths, out);
+    gather::texts(arrays, |text| {
+        out.extend_from_slice(text.as_bytes());
+        true
+    });
+    Encoding::DELTA_LENGTH_BYTE_ARRAY
+}
+
+/// Compresses what was encoded, and adds it as a page. Returns its bytes before compression.
+fn write(pages: &mut Vec<u8>, scratch: &mut Scratch, page: impl FnOnce(Bytes) -> Page) -> Result<usize> {
+    let Scratch { zstd, plain, compressed, .. } = scratch;
+    compressed.clear();
+    compressed.reserve(zstd::zstd_safe::compress_bound(plain.len()));
+    zstd.compress_to_buffer(plain.as_slice(), compressed)?;
+    let page = CompressedPage::new(page(Bytes::copy_from_slice(compressed)), plain.len());
+    let mut sink = TrackedWrite::new(std::mem::take(pages));
+    let written = SerializedPageWriter::new(&mut sink).write_page(page)?;
+    *pages = sink.into_inner()?;
+    Ok(written.uncompressed_size)
+}
+
+/// The least and the largest number of a column that has no nulls.
+struct Bounds {
+    /// What is turned over so that signed numbers compare as the column's do.
+    sign: i64,
+    range: Option<(i64, i64)>,
+}
+
+impl Bounds {
+    fn new(sign: i64) -> Self {
+        Bounds { sign, range: None }
+    }
+
+    fn widen(&mut self, numbers: &[i64]) {
+        let Some(&first) = numbers.first() else { return };
+        let first = first ^ self.sign;
+        let range = numbers.iter().map(|number| number ^ self.sign);
+        let (least, largest) = self.range.unwrap_or((first, first));
+        self.range = Some((range.clone().fold(least, i64::min), range.fold(largest, i64::max)));
+    }
+
+    fn take(&mut self, physical: Type) -> Option<Statistics> {
+        let (least, largest) = self.range.take()?;
+        let (least, largest) = (least ^ self.sign, largest ^ self.sign);
+        Some(match physical {
+            Type::INT32 => Statistics::int32(Some(least as i32), Some(largest as i32), None, Some(0), false),
+            _ => Statistics::int64(Some(least), Some(largest), None, Some(0), false),
+        })
+    }
+}
