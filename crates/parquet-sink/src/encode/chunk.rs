@@ -17,7 +17,7 @@ use super::gather::{self, Arrays};
 use super::{Scratch, ZSTD_LEVEL, bits};
 
 /// A dictionary with more values than this takes more memory, for each open file, than it saves.
-const DICTIONARY_MAX: usize = 16_384;
+const DICTIONARY_MAX: usize = 32_768;
 /// One with no more than this is worth it, however few rows there are.
 const DICTIONARY_MIN: usize = 256;
 
