@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use arrow_array::{BooleanArray, RecordBatch};
-use arrow_ipc::writer::StreamWriter;
+use arrow_ipc::writer::StreamEncoder;
 use arrow_select::filter::filter_record_batch;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use clickhouse::query::Query;
 
 use crate::batch::{Keys, RowId, keys, row_ids};
@@ -19,6 +19,8 @@ use crate::table::{Key, Table};
 const KEYS_PER_QUERY_MAX: usize = 10_000;
 /// ClickHouse parses 256 KiB of query by default; look-ups carry their keys in the query.
 pub(crate) const QUERY_BYTES_MAX: &str = "67108864";
+/// What is smaller is copied together with its neighbours rather than sent by itself.
+const PIECE_BYTES_MIN: usize = 16 * 1024;
 
 /// Offsets `first..=last` of one Kafka partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,7 +188,7 @@ impl ClickHouse {
         }
         let started = Instant::now();
         let body = arrow_stream(table, batch)?;
-        let bytes = body.len();
+        let bytes = body.iter().map(Bytes::len).sum();
         let mut insert = self
             .client
             .insert_formatted_with(insert_statement(table, batch))
@@ -201,7 +203,9 @@ impl ClickHouse {
             Deduplicate::Off => insert.with_setting("insert_deduplicate", "0"),
         };
         let answer = async {
-            insert.send(body).await?;
+            for piece in body {
+                insert.send(piece).await?;
+            }
             insert.end().await
         };
         self.answered("insert", answer).await?;
@@ -216,15 +220,26 @@ fn insert_statement(table: Table, batch: &RecordBatch) -> String {
     format!("INSERT INTO {table} ({}) FORMAT ArrowStream", columns.join(", "))
 }
 
-/// A batch as it is sent.
-pub fn arrow_stream(table: Table, batch: &RecordBatch) -> Result<Bytes, ClickHouseError> {
+/// A batch as it is sent, in pieces. The large ones are the memory of its columns, not copies of it.
+pub fn arrow_stream(table: Table, batch: &RecordBatch) -> Result<Vec<Bytes>, ClickHouseError> {
     let wrong = |error| ClickHouseError::bad_batch(table, error);
-    let mut body = Vec::with_capacity(batch.get_array_memory_size() + 16 * 1024);
-    let mut writer = StreamWriter::try_new(&mut body, batch.schema_ref()).map_err(wrong)?;
-    writer.write(batch).map_err(wrong)?;
-    writer.finish().map_err(wrong)?;
-    drop(writer);
-    Ok(body.into())
+    let mut encoder = StreamEncoder::try_new(batch.schema_ref()).map_err(wrong)?;
+    let mut buffers = encoder.encode(batch).map_err(wrong)?;
+    buffers.extend(encoder.finish().map_err(wrong)?);
+    let mut pieces = Vec::with_capacity(buffers.len());
+    let mut small = BytesMut::new();
+    for buffer in buffers {
+        if buffer.len() < PIECE_BYTES_MIN {
+            small.extend_from_slice(&buffer);
+            continue;
+        }
+        if !small.is_empty() {
+            pieces.push(small.split().freeze());
+        }
+        pieces.push(buffer.into());
+    }
+    pieces.push(small.freeze());
+    Ok(pieces)
 }
 
 /// Which of the rows are not among the stored.
@@ -243,4 +258,30 @@ fn pick(table: Table, batch: &RecordBatch, rows: &[usize]) -> Result<RecordBatch
 
 fn bounds(times_ms: &[i64]) -> (i64, i64) {
     times_ms.iter().fold((i64::MAX, i64::MIN), |(low, high), &time| (low.min(time), high.max(time)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{Array, ArrayRef, Int64Array, StringArray};
+    use arrow_ipc::reader::StreamReader;
+
+    use super::*;
+
+    #[test]
+    fn the_memory_of_a_large_column_is_sent_itself() {
+        let numbers = Int64Array::from_iter_values(0..10_000);
+        let memory = numbers.to_data().buffers()[0].as_ptr();
+        let few = StringArray::from(vec![Some("a"); 10_000]);
+        let columns = [("numbers", Arc::new(numbers) as ArrayRef), ("few", Arc::new(few))];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+
+        let pieces = arrow_stream(Table::Readings, &batch).unwrap();
+        assert!(pieces.iter().any(|piece| piece.as_ptr() == memory));
+        assert!(pieces.iter().all(|piece| !piece.is_empty()));
+        let stream = pieces.concat();
+        let read: Vec<_> = StreamReader::try_new(&stream[..], None).unwrap().map(Result::unwrap).collect();
+        assert_eq!(read, [batch]);
+    }
 }

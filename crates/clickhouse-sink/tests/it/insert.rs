@@ -1,6 +1,6 @@
 //! Inserts, tokens, and what is done after a doubt.
 
-use wattline_clickhouse_sink::{Range, Table, Verified};
+use wattline_clickhouse_sink::{Range, Table, Verified, arrow_stream};
 
 use crate::fixture::{MINUTES_5, Row, T0, TOPIC, intervals, readings, rejected, with_database};
 
@@ -38,6 +38,26 @@ fn every_column_lands_as_it_was() {
         let rejected =
             database.ask("SELECT toString(tuple(* EXCEPT record)) || hex(record) FROM rejected").await;
         expect_test::expect_file!["columns.txt"].assert_eq(&[lines, intervals, rejected].concat().join("\n"));
+    });
+}
+
+#[test]
+fn a_batch_that_goes_in_many_pieces_lands_whole() {
+    const ROWS: i64 = 20_000;
+    with_database("pieces", |database| async move {
+        let rows: Vec<Row> =
+            (0..ROWS).map(|n| Row::new(&format!("bat-{n}"), T0 + n, i128::from(n), n, 0)).collect();
+        let batch = readings(&rows);
+        assert!(arrow_stream(Table::Readings, &batch).unwrap().len() > 10);
+        database.sink.insert(Table::Readings, &batch, "r").await.unwrap();
+        let right = database
+            .ask(&format!(
+                "SELECT toString(countIf(device_id = concat('bat-', toString(_offset)) \
+                   AND toUnixTimestamp64Milli(timestamp) = {T0} + _offset \
+                   AND battery_total_energy_charge_wh * 1000 = _offset)) FROM readings"
+            ))
+            .await;
+        assert_eq!(right, [ROWS.to_string()]);
     });
 }
 
