@@ -160,6 +160,10 @@ impl Consumer {
         // A broker gathers for a moment: many small answers cost both sides more than the points in them.
         config.set("fetch.wait.max.ms", "100");
         config.set("fetch.min.bytes", "65536");
+        // What comes in one answer is decompressed at once, and what a pause finds of its partition is thrown away
+        // and fetched again. A batch of records that is larger still comes, by itself.
+        config.set("fetch.max.bytes", "1048576");
+        config.set("fetch.message.max.bytes", "262144");
         config.set("statistics.interval.ms", "1000");
         let fault = Arc::new(Mutex::new(None));
         let context = Context {
