@@ -1,13 +1,12 @@
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::http::request::Parts;
-use hyper::service::service_fn;
+use hyper::server::conn::http1;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioTimer;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -23,6 +22,7 @@ use wattline_traces::{Span, Traces};
 use crate::answer::{self, Answer, Body};
 use crate::budget::Budget;
 use crate::call::{Call, admit};
+use crate::connection::{self, Rest};
 use crate::forward::Upstreams;
 use crate::metrics;
 use crate::problem::{Problem, Unavailable};
@@ -30,7 +30,6 @@ use crate::rate::Rates;
 use crate::request_id::{self, RequestId, RequestIds};
 use crate::settings::Settings;
 use crate::sites;
-use crate::socket::Socket;
 use crate::telemetry::telemetry;
 use crate::tls::Tls;
 use crate::trace;
@@ -250,43 +249,26 @@ impl Gateway {
         metrics::connection_closed();
     }
 
-    async fn requests<S>(self: Arc<Self>, stream: S, mut draining: watch::Receiver<()>)
+    async fn requests<S>(self: Arc<Self>, stream: S, draining: watch::Receiver<()>)
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin,
     {
         let settings = &self.settings;
-        let mut builder = hyper::server::conn::http1::Builder::new();
+        let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
             .header_read_timeout(settings.header_timeout)
             .max_header_size(settings.header_bytes_max)
             .max_buf_size(settings.header_bytes_max.max(READ_BYTES_MAX))
             .keep_alive(!self.is_draining());
-        let is_unread = Arc::new(AtomicBool::new(false));
         let refusing = Arc::clone(&self);
-        let refuse = move |status, date: &str| refusing.refuse_unparsed(status, date);
-        let socket = Socket::new(stream, Arc::clone(&is_unread), Box::new(refuse));
-        let gateway = Arc::clone(&self);
-        let service = service_fn(move |request| {
-            let (gateway, is_unread) = (Arc::clone(&gateway), Arc::clone(&is_unread));
-            async move {
-                let (response, rest) = gateway.serve(request).await;
-                is_unread.store(rest == Rest::Unread, Ordering::Relaxed);
-                Ok::<_, Infallible>(response)
-            }
-        });
-        let connection = builder.serve_connection(socket, service);
-        tokio::pin!(connection);
-        let outcome = tokio::select! {
-            outcome = &mut connection => outcome,
-            Ok(()) = draining.changed() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
+        let refuse = Box::new(move |status, date: &str| refusing.refuse_unparsed(status, date));
+        let serving = Arc::clone(&self);
+        let serve = move |request| {
+            let gateway = Arc::clone(&serving);
+            async move { gateway.serve(request).await }
         };
-        if let Err(cause) = outcome {
-            debug!(%cause, "connection");
-        }
+        connection::serve(stream, refuse, &builder, settings.header_timeout, serve, draining).await;
     }
 
     /// The answer to a request that hyper could not parse, as bytes.
@@ -387,19 +369,6 @@ async fn serve_here(call: &Call<'_>, native: Native, incoming: &mut Incoming) ->
         Native::GetDevice => sites::get_device(call).await,
         Native::PatchDevice => sites::patch_device(call, incoming).await,
         Native::DeleteDevice => sites::delete_device(call).await,
-    }
-}
-
-/// What has become of a request's body when its answer is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rest {
-    Read,
-    Unread,
-}
-
-impl Rest {
-    fn of(incoming: &Incoming) -> Self {
-        if incoming.is_end_stream() { Rest::Read } else { Rest::Unread }
     }
 }
 

@@ -4,12 +4,13 @@
 //! replaced here by an answer like every other one. And a connection that is closed with unread bytes of a body
 //! is reset, which can take the answer away from a client that is still sending: the rest is read first, for a
 //! bounded time and a bounded number of bytes.
+//!
+//! It also outlives hyper, which a connection on which nothing happens is taken from.
 
 use std::future::{Future as _, poll_fn};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use std::{io, str};
@@ -21,44 +22,77 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
+use crate::line::Line;
+
 /// How long the rest of a body is read after its answer, and how much of it.
 const LINGER_MAX: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What is read of a connection before hyper has it again: more than most requests for a single point.
+const HELD_BYTES_MAX: usize = 1024;
 
 /// Makes the answer that stands in for a bare status of hyper's; the date is hyper's too.
 pub(crate) type Refuse = Box<dyn Fn(StatusCode, &str) -> Bytes + Send>;
 
 pub(crate) struct Socket<S> {
     stream: TokioIo<S>,
+    /// What was read and is not understood yet.
+    held: Bytes,
     refuse: Refuse,
     /// What is left to write of an answer of ours, in place of one of hyper's.
     refusal: Option<Bytes>,
     is_shut: bool,
     linger: Option<Pin<Box<Sleep>>>,
     lingered_bytes: usize,
-    /// Whether the client may be sending what nobody reads any more.
-    is_unread: Arc<AtomicBool>,
+    line: Arc<Line>,
 }
 
 /// Ends a connection on which nothing is understood, in the same way as after an unread body.
 pub(crate) async fn end(stream: impl AsyncRead + AsyncWrite + Unpin) {
-    let is_unread = Arc::new(AtomicBool::new(true));
-    let mut socket = Socket::new(stream, is_unread, Box::new(|_, _| Bytes::new()));
-    // However it ends, it has ended.
-    let _ = poll_fn(|cx| Pin::new(&mut socket).poll_shutdown(cx)).await;
+    let line = Arc::new(Line::default());
+    line.set_unread(true);
+    Socket::new(stream, line, Box::new(|_, _| Bytes::new())).shut().await;
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    pub(crate) fn new(stream: S, is_unread: Arc<AtomicBool>, refuse: Refuse) -> Self {
+    pub(crate) fn new(stream: S, line: Arc<Line>, refuse: Refuse) -> Self {
         Socket {
             stream: TokioIo::new(stream),
+            held: Bytes::new(),
             refuse,
             refusal: None,
             is_shut: false,
             linger: None,
             lingered_bytes: 0,
-            is_unread,
+            line,
         }
+    }
+
+    /// Takes back what hyper has read and not understood yet.
+    pub(crate) fn hold(mut self, unparsed: Bytes) -> Self {
+        self.held = unparsed;
+        self
+    }
+
+    /// Waits until the client sends something, of which the beginning is held. False if nothing more comes.
+    pub(crate) async fn wait(&mut self) -> bool {
+        poll_fn(|cx| {
+            if self.held.is_empty() {
+                let mut space = [MaybeUninit::uninit(); HELD_BYTES_MAX];
+                let mut beginning = ReadBuf::uninit(&mut space);
+                let read = ready!(self.stream().poll_read(cx, beginning.unfilled()));
+                self.held = Bytes::copy_from_slice(beginning.filled());
+                return Poll::Ready(read.is_ok() && !self.held.is_empty());
+            }
+            Poll::Ready(true)
+        })
+        .await
+    }
+
+    /// Ends the connection, in the way that hyper does.
+    pub(crate) async fn shut(mut self) {
+        // However it ends, it has ended.
+        let _ = poll_fn(|cx| Pin::new(&mut self).poll_shutdown(cx)).await;
     }
 
     fn stream(&mut self) -> Pin<&mut TokioIo<S>> {
@@ -71,7 +105,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             && let Some((status, date)) = bare_status(first)
         {
             self.refusal = Some((self.refuse)(status, date));
-            self.is_unread.store(true, Ordering::Relaxed);
+            self.line.set_unread(true);
         }
         self.refusal.is_some()
     }
@@ -101,19 +135,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Read for Socket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
+        mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        self.stream().poll_read(cx, buf)
+        if !self.held.is_empty() {
+            let bytes = self.held.len().min(buf.remaining());
+            buf.put_slice(&self.held.split_to(bytes));
+        } else {
+            ready!(self.stream().poll_read(cx, buf))?;
+        }
+        self.line.came();
+        Poll::Ready(Ok(()))
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Write for Socket<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if self.replaces(buf) {
-            ready!(self.poll_write_refusal(cx))?;
-            return Poll::Ready(Ok(buf.len()));
-        }
-        self.stream().poll_write(cx, buf)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
@@ -121,11 +158,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Write for Socket<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let whole = bufs.iter().map(|buf| buf.len()).sum();
         if bufs.first().is_some_and(|first| self.replaces(first)) {
             ready!(self.poll_write_refusal(cx))?;
-            return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
+            return Poll::Ready(Ok(whole));
         }
-        self.stream().poll_write_vectored(cx, bufs)
+        let written = self.stream().poll_write_vectored(cx, bufs);
+        self.line.went(matches!(written, Poll::Ready(Ok(bytes)) if bytes == whole));
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -133,16 +173,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Write for Socket<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_flush(cx)
+        let flushed = self.stream().poll_flush(cx);
+        if flushed.is_pending() {
+            self.line.went(false);
+        }
+        flushed
     }
 
     /// Says that no more comes, and reads on until the client has said the same or the time is over.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.line.went(false);
         if !self.is_shut {
             ready!(self.stream().poll_shutdown(cx))?;
             self.is_shut = true;
         }
-        if !self.is_unread.load(Ordering::Relaxed) {
+        if !self.line.is_unread() {
             return Poll::Ready(Ok(()));
         }
         let linger = self.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER_MAX)));
