@@ -2,20 +2,14 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow_array::builder::{
-    BinaryBuilder, BooleanBuilder, Decimal64Builder, Int32Builder, Int64Builder, StringBuilder,
-    TimestampMillisecondBuilder, UInt64Builder,
-};
+use arrow_array::builder::{BinaryBuilder, BooleanBuilder, StringBuilder};
+use arrow_array::types::{Int32Type, Int64Type, UInt64Type};
 use arrow_array::{ArrayRef, Int32Array, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
-use wattline_model::{
-    COUNTERS, Interval, Mode, Point, Position, Quality, Quantities, Quantity, RejectReason, Source,
-};
+use wattline_model::{COUNTERS, Interval, Mode, Point, Position, Quality, Quantity, RejectReason, Source};
 
+use crate::numbers::{DECIMAL, Decimals, numbers, times};
 use crate::words::{self, Names, Words, constant};
-
-/// All decimals of the tables: thousandths in 18 digits.
-const DECIMAL: DataType = DataType::Decimal64(18, 3);
 
 /// The quantities that say how the device was, in the order of the columns.
 const LAST: [Quantity; 9] = [
@@ -108,16 +102,6 @@ fn place_fields() -> [Field; 5] {
     ]
 }
 
-type Times = TimestampMillisecondBuilder;
-
-fn times(rows: usize) -> Times {
-    Times::with_capacity(rows).with_timezone("UTC")
-}
-
-fn decimals(rows: usize) -> Decimal64Builder {
-    Decimal64Builder::with_capacity(rows).with_data_type(DECIMAL)
-}
-
 fn device_ids(rows: usize) -> StringBuilder {
     const BYTES: usize = 16;
     StringBuilder::with_capacity(rows, rows * BYTES)
@@ -132,9 +116,9 @@ struct State {
     is_online: BooleanBuilder,
     is_grid_online: BooleanBuilder,
     mode: Words,
-    last: [Decimal64Builder; LAST.len()],
+    last: Decimals<{ LAST.len() }>,
     oem_raw_data: StringBuilder,
-    received_at: Times,
+    received_at_ms: Vec<i64>,
 }
 
 impl State {
@@ -143,9 +127,9 @@ impl State {
             is_online: BooleanBuilder::with_capacity(rows),
             is_grid_online: BooleanBuilder::with_capacity(rows),
             mode: Words::with_capacity(&MODES, rows),
-            last: std::array::from_fn(|_| decimals(rows)),
+            last: Decimals::with_capacity(rows),
             oem_raw_data: StringBuilder::with_capacity(rows, 0),
-            received_at: times(rows),
+            received_at_ms: Vec::with_capacity(rows),
         }
     }
 
@@ -153,25 +137,19 @@ impl State {
         self.is_online.append_value(point.last_is_online);
         self.is_grid_online.append_option(point.last_is_grid_online);
         self.mode.append_option(point.last_mode.map(|mode| mode as usize - 1));
-        push_quantities(&mut self.last, &LAST, &point.quantities);
+        self.last.push(LAST.map(|quantity| point.quantities.get(quantity)));
         self.oem_raw_data.append_option(point.oem_raw_data.as_deref());
-        self.received_at.append_value(received_at_ms);
+        self.received_at_ms.push(received_at_ms);
     }
 
-    fn finish(&mut self, columns: &mut Vec<ArrayRef>) -> Result<(), ArrowError> {
+    fn finish(mut self, columns: &mut Vec<ArrayRef>) -> Result<(), ArrowError> {
         columns.push(array(&mut self.is_online));
         columns.push(array(&mut self.is_grid_online));
         columns.push(self.mode.finish()?);
-        columns.extend(self.last.iter_mut().map(|column| array(column)));
+        self.last.finish(columns);
         columns.push(array(&mut self.oem_raw_data));
-        columns.push(array(&mut self.received_at));
+        columns.push(times(self.received_at_ms));
         Ok(())
-    }
-}
-
-fn push_quantities(columns: &mut [Decimal64Builder], which: &[Quantity], quantities: &Quantities) {
-    for (column, &quantity) in columns.iter_mut().zip(which) {
-        column.append_option(quantities.get(quantity));
     }
 }
 
@@ -179,9 +157,9 @@ fn push_quantities(columns: &mut [Decimal64Builder], which: &[Quantity], quantit
 struct Place {
     topic: Arc<str>,
     partition: i32,
-    offsets: Int64Builder,
-    indexes: Int32Builder,
-    versions: UInt64Builder,
+    offsets: Vec<i64>,
+    indexes: Vec<i32>,
+    versions: Vec<u64>,
 }
 
 impl Place {
@@ -189,25 +167,25 @@ impl Place {
         Place {
             topic: Arc::clone(topic),
             partition,
-            offsets: Int64Builder::with_capacity(rows),
-            indexes: Int32Builder::with_capacity(rows),
-            versions: UInt64Builder::with_capacity(rows),
+            offsets: Vec::with_capacity(rows),
+            indexes: Vec::with_capacity(rows),
+            versions: Vec::with_capacity(rows),
         }
     }
 
     /// `cause` is the point that gave the row; it is the row's own but for what is displaced by another.
     fn push(&mut self, position: Position, cause: Position) {
-        self.offsets.append_value(position.offset);
-        self.indexes.append_value(position.index);
-        self.versions.append_value(cause.version());
+        self.offsets.push(position.offset);
+        self.indexes.push(position.index);
+        self.versions.push(cause.version());
     }
 
-    fn finish(&mut self, columns: &mut Vec<ArrayRef>, rows: usize) -> Result<(), ArrowError> {
+    fn finish(self, columns: &mut Vec<ArrayRef>, rows: usize) -> Result<(), ArrowError> {
         columns.push(constant(&self.topic, rows)?);
         columns.push(Arc::new(Int32Array::from_value(self.partition, rows)));
-        columns.push(array(&mut self.offsets));
-        columns.push(array(&mut self.indexes));
-        columns.push(array(&mut self.versions));
+        columns.push(numbers::<Int64Type>(self.offsets));
+        columns.push(numbers::<Int32Type>(self.indexes));
+        columns.push(numbers::<UInt64Type>(self.versions));
         Ok(())
     }
 }
@@ -221,9 +199,9 @@ pub(crate) struct Intervals {
     client_id: Names,
     device_id: StringBuilder,
     source: Words,
-    start_time: Times,
-    end_time: Times,
-    energy: [Decimal64Builder; 4],
+    start_ms: Vec<i64>,
+    end_ms: Vec<i64>,
+    energy: Decimals<4>,
     quality: [Words; 4],
     gap: BooleanBuilder,
     state: State,
@@ -248,9 +226,9 @@ impl Intervals {
             client_id: Names::with_capacity(rows),
             device_id: device_ids(rows),
             source: Words::with_capacity(&SOURCES, rows),
-            start_time: times(rows),
-            end_time: times(rows),
-            energy: std::array::from_fn(|_| decimals(rows)),
+            start_ms: Vec::with_capacity(rows),
+            end_ms: Vec::with_capacity(rows),
+            energy: Decimals::with_capacity(rows),
             quality: std::array::from_fn(|_| Words::with_capacity(&QUALITIES, rows)),
             gap: BooleanBuilder::with_capacity(rows),
             state: State::new(rows),
@@ -264,11 +242,9 @@ impl Intervals {
         self.client_id.append(row.client_id);
         self.device_id.append_value(&row.end.device_id);
         self.source.append(row.source as usize);
-        self.start_time.append_value(row.interval.start_ms);
-        self.end_time.append_value(row.interval.end_ms);
-        for (column, energy) in self.energy.iter_mut().zip(row.interval.energy_mwh) {
-            column.append_option(energy);
-        }
+        self.start_ms.push(row.interval.start_ms);
+        self.end_ms.push(row.interval.end_ms);
+        self.energy.push(row.interval.energy_mwh);
         for (column, quality) in self.quality.iter_mut().zip(row.interval.quality) {
             column.append(quality as usize);
         }
@@ -282,10 +258,10 @@ impl Intervals {
             self.client_id.finish()?,
             array(&mut self.device_id),
             self.source.finish()?,
-            array(&mut self.start_time),
-            array(&mut self.end_time),
+            times(self.start_ms),
+            times(self.end_ms),
         ];
-        columns.extend(self.energy.iter_mut().map(|column| array(column)));
+        self.energy.finish(&mut columns);
         for column in &mut self.quality {
             columns.push(column.finish()?);
         }
@@ -300,11 +276,11 @@ impl Intervals {
 pub(crate) struct Readings {
     client_id: Names,
     device_id: StringBuilder,
-    timestamp: Times,
+    time_ms: Vec<i64>,
     in_chain: BooleanBuilder,
-    counters: [Decimal64Builder; 4],
-    limits: [Int64Builder; LIMITS.len()],
-    modulus: Decimal64Builder,
+    counters: Decimals<4>,
+    limits: [Vec<i64>; LIMITS.len()],
+    modulus: Decimals<1>,
     state: State,
     place: Place,
     rows: usize,
@@ -316,11 +292,11 @@ impl Readings {
         Readings {
             client_id: Names::with_capacity(rows),
             device_id: device_ids(rows),
-            timestamp: times(rows),
+            time_ms: Vec::with_capacity(rows),
             in_chain: BooleanBuilder::with_capacity(rows),
-            counters: std::array::from_fn(|_| decimals(rows)),
-            limits: std::array::from_fn(|_| Int64Builder::with_capacity(rows)),
-            modulus: decimals(rows),
+            counters: Decimals::with_capacity(rows),
+            limits: std::array::from_fn(|_| Vec::with_capacity(rows)),
+            modulus: Decimals::with_capacity(rows),
             state: State::new(rows),
             place: Place::new(topic, partition, rows),
             rows: 0,
@@ -337,15 +313,15 @@ impl Readings {
         self.rows += 1;
         self.client_id.append(client_id);
         self.device_id.append_value(&point.device_id);
-        self.timestamp.append_value(point.time_ms);
+        self.time_ms.push(point.time_ms);
         self.in_chain.append_value(point.quantities.counters().is_some());
-        push_quantities(&mut self.counters, &COUNTERS, &point.quantities);
+        self.counters.push(COUNTERS.map(|quantity| point.quantities.get(quantity)));
         let limits = &point.limits;
         let limit_w = [limits.battery_charge_w, limits.battery_discharge_w, limits.home_w, limits.solar_w];
         for (column, limit_w) in self.limits.iter_mut().zip(limit_w) {
-            column.append_value(i64::from(limit_w));
+            column.push(i64::from(limit_w));
         }
-        self.modulus.append_option((limits.modulus_mwh > 0).then_some(limits.modulus_mwh as i64));
+        self.modulus.push([(limits.modulus_mwh > 0).then_some(limits.modulus_mwh as i64)]);
         self.state.push(point, received_at_ms);
         self.place.push(position, position);
     }
@@ -354,12 +330,12 @@ impl Readings {
         let mut columns = vec![
             self.client_id.finish()?,
             array(&mut self.device_id),
-            array(&mut self.timestamp),
+            times(self.time_ms),
             array(&mut self.in_chain),
         ];
-        columns.extend(self.counters.iter_mut().map(|column| array(column)));
-        columns.extend(self.limits.iter_mut().map(|column| array(column)));
-        columns.push(array(&mut self.modulus));
+        self.counters.finish(&mut columns);
+        columns.extend(self.limits.map(numbers::<Int64Type>));
+        self.modulus.finish(&mut columns);
         self.state.finish(&mut columns)?;
         self.place.finish(&mut columns, self.rows)?;
         batch(&READINGS, columns, self.rows)
@@ -369,7 +345,7 @@ impl Readings {
 /// Rows of the table of rejected.
 pub(crate) struct Rejected {
     reason: Names,
-    rejected_at: Times,
+    rejected_at_ms: Vec<i64>,
     record: BinaryBuilder,
     place: Place,
     rows: usize,
@@ -379,7 +355,7 @@ impl Rejected {
     pub(crate) fn new(topic: &Arc<str>, partition: i32) -> Self {
         Rejected {
             reason: Names::with_capacity(0),
-            rejected_at: times(0),
+            rejected_at_ms: Vec::new(),
             record: BinaryBuilder::new(),
             place: Place::new(topic, partition, 0),
             rows: 0,
@@ -396,13 +372,13 @@ impl Rejected {
     ) {
         self.rows += 1;
         self.reason.append(reason.name());
-        self.rejected_at.append_value(at_ms);
+        self.rejected_at_ms.push(at_ms);
         self.record.append_value(record);
         self.place.push(position, cause);
     }
 
     fn finish(mut self) -> Result<Option<RecordBatch>, ArrowError> {
-        let mut columns = vec![self.reason.finish()?, array(&mut self.rejected_at), array(&mut self.record)];
+        let mut columns = vec![self.reason.finish()?, times(self.rejected_at_ms), array(&mut self.record)];
         self.place.finish(&mut columns, self.rows)?;
         batch(&REJECTED, columns, self.rows)
     }

@@ -7,6 +7,7 @@ mod clock;
 mod columns;
 mod derive;
 mod metrics;
+mod numbers;
 mod progress;
 mod rebuild;
 mod settings;
