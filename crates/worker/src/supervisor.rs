@@ -311,7 +311,11 @@ impl Partitions for Worker {
         let tasks = self.tasks();
         // A record of a partition that is gone belongs to its next owner.
         let Some(task) = tasks.get(&delivery.partition) else { return Ok(()) };
-        if task.shared.queued_bytes.load(Ordering::Relaxed) > self.settings.queue_bytes_max {
+        // A pause costs what was fetched ahead, so a queue that was full takes records again when it is half empty.
+        let max = self.settings.queue_bytes_max >> u32::from(task.shared.was_full.load(Ordering::Relaxed));
+        let is_full = task.shared.queued_bytes.load(Ordering::Relaxed) > max;
+        task.shared.was_full.store(is_full, Ordering::Relaxed);
+        if is_full {
             return Err(delivery);
         }
         task.shared.queued_bytes.fetch_add(queue_bytes(&delivery), Ordering::Relaxed);

@@ -4,7 +4,7 @@
 //! announcement can be thrown away; everything after it is repeated exactly by whoever comes next.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -84,11 +84,13 @@ impl TaskError {
 pub(crate) struct Shared {
     /// Bytes of records in front of the task.
     pub queued_bytes: AtomicUsize,
+    /// Whether its queue had no room for the last record that was offered.
+    pub was_full: AtomicBool,
     /// Everything below is in ClickHouse.
     pub stored_to: AtomicI64,
     pub unstored: Unstored,
     /// Whether a sink is being retried.
-    pub retrying: std::sync::atomic::AtomicBool,
+    pub retrying: AtomicBool,
 }
 
 /// The bytes that a record takes in a queue.
