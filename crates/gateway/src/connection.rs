@@ -89,9 +89,8 @@ where
 {
     let service = service_fn(|request| {
         let under_way = UnderWay::on(line);
-        let answered = answer(request);
         async move {
-            let (response, rest) = answered.await;
+            let (response, rest) = answer(request).await;
             under_way.line().set_unread(rest == Rest::Unread);
             Ok::<_, Infallible>(response.map(|body| under_way.until_end_of(body)))
         }
