@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use arrow_array::{BooleanArray, RecordBatch};
-use arrow_ipc::writer::StreamEncoder;
+use arrow_ipc::writer::{StreamEncoder, StreamWriter};
 use arrow_select::filter::filter_record_batch;
 use bytes::{Bytes, BytesMut};
 use clickhouse::query::Query;
@@ -21,6 +21,8 @@ const KEYS_PER_QUERY_MAX: usize = 10_000;
 pub(crate) const QUERY_BYTES_MAX: &str = "67108864";
 /// What is smaller is copied together with its neighbours rather than sent by itself.
 const PIECE_BYTES_MIN: usize = 16 * 1024;
+/// A batch that is smaller is copied as a whole: to tell its pieces apart costs more.
+const BATCH_IN_PIECES_BYTES_MIN: usize = 1024 * 1024;
 
 /// Offsets `first..=last` of one Kafka partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,6 +225,15 @@ fn insert_statement(table: Table, batch: &RecordBatch) -> String {
 /// A batch as it is sent, in pieces. The large ones are the memory of its columns, not copies of it.
 pub fn arrow_stream(table: Table, batch: &RecordBatch) -> Result<Vec<Bytes>, ClickHouseError> {
     let wrong = |error| ClickHouseError::bad_batch(table, error);
+    let batch_bytes = batch.get_array_memory_size();
+    if batch_bytes < BATCH_IN_PIECES_BYTES_MIN {
+        let mut body = Vec::with_capacity(batch_bytes + PIECE_BYTES_MIN);
+        let mut writer = StreamWriter::try_new(&mut body, batch.schema_ref()).map_err(wrong)?;
+        writer.write(batch).map_err(wrong)?;
+        writer.finish().map_err(wrong)?;
+        drop(writer);
+        return Ok(vec![body.into()]);
+    }
     let mut encoder = StreamEncoder::try_new(batch.schema_ref()).map_err(wrong)?;
     let mut buffers = encoder.encode(batch).map_err(wrong)?;
     buffers.extend(encoder.finish().map_err(wrong)?);
@@ -271,9 +282,9 @@ mod tests {
 
     #[test]
     fn the_memory_of_a_large_column_is_sent_itself() {
-        let numbers = Int64Array::from_iter_values(0..10_000);
+        let numbers = Int64Array::from_iter_values(0..200_000);
         let memory = numbers.to_data().buffers()[0].as_ptr();
-        let few = StringArray::from(vec![Some("a"); 10_000]);
+        let few = StringArray::from(vec![Some("a"); 200_000]);
         let columns = [("numbers", Arc::new(numbers) as ArrayRef), ("few", Arc::new(few))];
         let batch = RecordBatch::try_from_iter(columns).unwrap();
 

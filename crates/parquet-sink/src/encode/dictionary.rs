@@ -67,17 +67,40 @@ impl<T: Values + Default> Dictionary<T> {
 }
 
 /// Whole numbers.
-#[derive(Default)]
 pub(super) struct Numbers {
     places: HashTable<u32>,
     values: Vec<i64>,
+    /// Values of late with their places, each where its hash says: of few values nearly all are found here, in a
+    /// third of the time.
+    recent: Box<[(i64, u32); RECENT]>,
+}
+
+const RECENT: usize = 1024;
+const NOWHERE: u32 = u32::MAX;
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Numbers { places: HashTable::new(), values: Vec::new(), recent: Box::new([(0, NOWHERE); RECENT]) }
+    }
 }
 
 impl Numbers {
     pub fn place(&mut self, value: i64) -> u32 {
-        let Numbers { places, values } = self;
+        let hash = mixed(value);
+        let at = hash as usize % RECENT;
+        let (known, place) = self.recent[at];
+        if known == value && place != NOWHERE {
+            return place;
+        }
+        let place = self.look_up(value, hash);
+        self.recent[at] = (value, place);
+        place
+    }
+
+    fn look_up(&mut self, value: i64, hash: u64) -> u32 {
+        let Numbers { places, values, .. } = self;
         let is_it = |&place: &u32| values[place as usize] == value;
-        match places.entry(mixed(value), is_it, |&place| mixed(values[place as usize])) {
+        match places.entry(hash, is_it, |&place| mixed(values[place as usize])) {
             Entry::Occupied(entry) => *entry.get(),
             Entry::Vacant(entry) => {
                 let place = values.len() as u32;
@@ -99,7 +122,8 @@ impl Values for Numbers {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.places.allocation_size() + self.values.capacity() * size_of::<i64>()
+        let recent = size_of_val(&*self.recent);
+        self.places.allocation_size() + self.values.capacity() * size_of::<i64>() + recent
     }
 }
 
