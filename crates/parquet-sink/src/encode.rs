@@ -17,7 +17,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::Schema;
+use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::errors::ParquetError;
@@ -69,6 +69,7 @@ impl Scratch {
 
 /// A Parquet file that is being written. After an error it is of no use.
 pub(crate) struct Encoder {
+    schema: SchemaRef,
     file: SerializedFileWriter<File>,
     chunks: Vec<Chunk>,
     /// Rows that are not enough for a page yet.
@@ -78,8 +79,8 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    pub fn new(file: File, schema: &Schema, row_group_bytes_max: usize) -> Result<Self, ParquetError> {
-        let columns = ArrowSchemaConverter::new().convert(schema)?;
+    pub fn new(file: File, schema: SchemaRef, row_group_bytes_max: usize) -> Result<Self, ParquetError> {
+        let columns = ArrowSchemaConverter::new().convert(&schema)?;
         let created_by = concat!("wattline ", env!("CARGO_PKG_VERSION")).to_owned();
         let properties = WriterProperties::builder().set_created_by(created_by).build();
         let chunks =
@@ -87,6 +88,7 @@ impl Encoder {
         Ok(Encoder {
             chunks: chunks.collect::<Result<_, _>>()?,
             file: SerializedFileWriter::new(file, columns.root_schema_ptr(), Arc::new(properties))?,
+            schema,
             waiting: Vec::new(),
             waiting_rows: 0,
             row_group_bytes_max,
@@ -95,6 +97,9 @@ impl Encoder {
 
     /// Adds rows. They go to disk a row group at a time, so that memory does not grow with the file.
     pub fn append(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
+        if !Arc::ptr_eq(&self.schema, batch.schema_ref()) && self.schema != *batch.schema_ref() {
+            return Err(ParquetError::General("the rows have other columns than the file".to_owned()));
+        }
         self.waiting_rows += batch.num_rows();
         self.waiting.push(batch.clone());
         if self.waiting_rows >= PAGE_ROWS {

@@ -103,7 +103,7 @@ impl PartFile {
         file: File,
         end: End,
     ) -> Result<Self, ParquetSinkError> {
-        let writer = Encoder::new(file, &schema, row_group_bytes_max)
+        let writer = Encoder::new(file, schema, row_group_bytes_max)
             .map_err(|error| ParquetSinkError::parquet("begin", end.path(), error))?;
         Ok(Self { origin, rows: 0, writer, end })
     }

@@ -63,6 +63,7 @@ pub(super) fn numbers<'a>(arrays: &'a Arrays<'a>, room: &'a mut Vec<i64>) -> Res
         if let Some(numbers) = words(array) {
             valid_slices(*array, |from, to| room.extend_from_slice(&numbers[from..to]));
         } else if let Some(array) = array.as_primitive_opt::<Int32Type>() {
+            // Places are not negative, so their differences fit into as many bits.
             valid_slices(array, |from, to| {
                 room.extend(array.values()[from..to].iter().map(|&number| i64::from(number)));
             });

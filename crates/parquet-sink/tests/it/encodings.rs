@@ -7,15 +7,14 @@ use arrow_array::builder::{
     BooleanBuilder, Decimal64Builder, StringBuilder, StringDictionaryBuilder, TimestampMillisecondBuilder,
 };
 use arrow_array::types::{Int8Type, Int32Type};
-use arrow_array::{ArrayRef, Int32Array, Int64Array, RecordBatch, UInt64Array};
-use arrow_schema::{Field, Schema};
+use arrow_array::{Int32Array, Int64Array, RecordBatch, UInt64Array};
 use parquet::basic::Encoding;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
 use wattline_parquet_sink::{Folder, Kind, Store};
 
-use crate::fixture::{day, read, whole};
+use crate::fixture::{day, of_columns, read, whole};
 
 struct Random(u64);
 
@@ -62,7 +61,7 @@ fn batch(random: &mut Random, nature: &Nature, rows: usize) -> RecordBatch {
         energy.append_option((!is_null(random)).then(|| random.next() as i64));
         state.append_option((!is_null(random)).then(|| value(random) as i64 * 1_000));
     }
-    let columns: Vec<(&str, bool, ArrayRef)> = vec![
+    of_columns(vec![
         ("client_id", false, Arc::new(client.finish())),
         ("device_id", false, Arc::new(device.finish())),
         ("timestamp", false, Arc::new(at.finish())),
@@ -75,13 +74,7 @@ fn batch(random: &mut Random, nature: &Nature, rows: usize) -> RecordBatch {
         ("_offset", false, Arc::new(Int64Array::from(offsets))),
         ("_index", false, Arc::new(Int32Array::from(indexes))),
         ("_version", false, Arc::new(UInt64Array::from(versions))),
-    ];
-    let fields: Vec<Field> = columns
-        .iter()
-        .map(|(name, nullable, array)| Field::new(*name, array.data_type().clone(), *nullable))
-        .collect();
-    let arrays = columns.into_iter().map(|(_, _, array)| array).collect();
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
+    ])
 }
 
 /// Writes the batches as a file, and compares what is read back.
@@ -179,4 +172,14 @@ fn times_and_positions_have_their_bounds() {
     assert_eq!(bounds("_version"), Some(expected));
     assert!(bounds("timestamp").is_some());
     assert_eq!(bounds("battery_total_energy_charge_wh"), None);
+}
+
+#[test]
+fn rows_with_other_columns_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::Folder(Folder::new(root.path()));
+    let batch = batch(&mut Random(4), &Nature { nulls_of_ten: 0, different: 5 }, 10);
+    let mut part = store.open(Kind::Readings, "t", 0, 0, batch.schema()).unwrap();
+    let error = part.append(&batch.project(&[1, 0]).unwrap()).unwrap_err();
+    assert_eq!(error.kind(), "format", "{error:?}");
 }

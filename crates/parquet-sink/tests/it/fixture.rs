@@ -162,13 +162,18 @@ impl Fleet {
         let version = |n: i32| offset as u64 * 1_024 + n as u64;
         columns.push(("_version", false, Arc::new(UInt64Array::from_iter_values((0..count).map(version)))));
 
-        let fields: Vec<Field> = columns
-            .iter()
-            .map(|(name, nullable, array)| Field::new(*name, array.data_type().clone(), *nullable))
-            .collect();
-        let arrays = columns.into_iter().map(|(_, _, array)| array).collect();
-        RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
+        of_columns(columns)
     }
+}
+
+/// A batch of columns, each with its name and whether it may have nulls.
+pub fn of_columns(columns: Vec<(&str, bool, ArrayRef)>) -> RecordBatch {
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|(name, nullable, array)| Field::new(*name, array.data_type().clone(), *nullable))
+        .collect();
+    let arrays = columns.into_iter().map(|(_, _, array)| array).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
 }
 
 /// Intervals that end with these readings, every second of them reported; the first energy is not known.
@@ -202,7 +207,6 @@ pub fn intervals(readings: &RecordBatch) -> RecordBatch {
     .unwrap()
 }
 
-/// All rows of a file.
 /// The rows of a file, in the types that the batches had.
 pub fn read(path: &Path, schema: SchemaRef) -> RecordBatch {
     let options = ArrowReaderOptions::new().with_schema(schema);
