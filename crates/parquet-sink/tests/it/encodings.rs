@@ -150,7 +150,7 @@ fn a_dictionary_is_left_where_values_do_not_repeat() {
 fn times_and_positions_have_their_bounds() {
     let mut random = Random(3);
     let batch = batch(&mut random, &Nature { nulls_of_ten: 0, different: 5 }, 500);
-    let metadata = there_and_back(&[batch.clone()], 1 << 20);
+    let metadata = there_and_back(std::slice::from_ref(&batch), 1 << 20);
     let group = metadata.row_group(0);
     let bounds = |name: &str| {
         let column = group.columns().iter().find(|column| column.column_path().string() == name).unwrap();
