@@ -111,7 +111,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// Encoded size so far, on disk and in memory.
+    /// Size of the pages so far, on disk and in memory.
     pub fn bytes(&self) -> usize {
         self.file.bytes_written() + self.row_group_bytes()
     }

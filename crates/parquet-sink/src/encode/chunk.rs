@@ -82,6 +82,7 @@ impl Chunk {
     pub fn page(&mut self, arrays: &Arrays<'_>, rows: usize, scratch: &mut Scratch) -> Result<()> {
         let Scratch { numbers, places, plain, .. } = scratch;
         plain.clear();
+        places.clear();
         if self.column.max_def_level() > 0 {
             gather::levels(arrays, rows, plain);
         }
@@ -98,7 +99,6 @@ impl Chunk {
             Content::Unlike => delta(gather::numbers(arrays, numbers)?, plain),
             Content::Alike(dictionary) => {
                 let numbers = gather::numbers(arrays, numbers)?;
-                places.clear();
                 let found = dictionary.serves(|values| {
                     numbers.iter().all(|&number| {
                         places.push(values.place(number));
@@ -112,7 +112,6 @@ impl Chunk {
                 Encoding::PLAIN
             }
             Content::Texts(dictionary) => {
-                places.clear();
                 let found = dictionary.serves(|values| {
                     gather::texts(arrays, |text| {
                         places.push(values.place(text));
@@ -122,7 +121,6 @@ impl Chunk {
                 if found { dictionary.encode(places, plain) } else { texts(arrays, numbers, plain) }
             }
             Content::Words(dictionary) => {
-                places.clear();
                 dictionary.serves(|values| {
                     arrays.iter().for_each(|array| match array.data_type() {
                         DataType::Dictionary(key, _) if **key == DataType::Int8 => {
