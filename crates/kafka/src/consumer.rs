@@ -3,19 +3,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use metrics::counter;
 use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaRespErr;
 use tracing::{info, warn};
 
 use crate::missing::Missing;
+use crate::run::{Growing, Run};
 use crate::{Committed, Connection, TopicPartition};
 
 /// Where a group begins that has committed nothing yet.
@@ -47,18 +46,6 @@ pub struct Assigned {
     pub committer: Committer,
 }
 
-/// A record of a partition.
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    pub partition: TopicPartition,
-    pub offset: i64,
-    /// When the record was produced, by the producer's clock.
-    pub time_ms: i64,
-    pub value: Bytes,
-    /// The trace context of the request that it is of, as it stands in the header.
-    pub traceparent: Option<Box<[u8]>>,
-}
-
 /// What the owner of the partitions does; called on the consumer's own thread.
 pub trait Partitions: Send + Sync + 'static {
     /// A partition is ours from now on; its records follow.
@@ -69,9 +56,9 @@ pub trait Partitions: Send + Sync + 'static {
     /// At the end it may be told again of partitions that are gone already.
     fn revoked(&self, partitions: &[TopicPartition], lost: bool);
 
-    /// Takes a record, or gives it back when its partition's queue is full; then the partition is paused
-    /// and the record offered again.
-    fn deliver(&self, delivery: Delivery) -> Result<(), Delivery>;
+    /// Takes records, or gives them back when their partition's queue is full; then the partition is paused
+    /// and the records are offered again.
+    fn deliver(&self, run: Run) -> Result<(), Run>;
 
     /// How far the partition reaches in Kafka, told about every second.
     fn high_watermark(&self, partition: &TopicPartition, offset: i64);
@@ -79,8 +66,8 @@ pub trait Partitions: Send + Sync + 'static {
 
 type Inner = BaseConsumer<Context>;
 
-/// Records whose partition is paused because its queue is full, in their order: one each, as a rule.
-type Held = HashMap<TopicPartition, VecDeque<Delivery>>;
+/// Runs whose partition is paused because its queue is full, in their order: one each, as a rule.
+type Held = HashMap<TopicPartition, VecDeque<Run>>;
 
 /// Commits the offset of a partition with metadata, and waits for Kafka's word.
 #[derive(Clone)]
@@ -195,43 +182,32 @@ impl Consumer {
         const POLL: Duration = Duration::from_millis(100);
         const POLL_WHILE_HOLDING: Duration = Duration::from_millis(10);
         let mut held = Held::new();
+        let mut run = Growing::default();
         let mut revocations = 0;
         let mut missing = Missing::default();
-        let mut topic = Arc::<str>::from("");
         while !stop.load(Ordering::Relaxed) {
-            self.offer_again(&mut held)?;
-            let wait = if held.is_empty() { POLL } else { POLL_WHILE_HOLDING };
+            let wait = if !run.is_empty() {
+                Duration::ZERO
+            } else if held.is_empty() {
+                POLL
+            } else {
+                POLL_WHILE_HOLDING
+            };
             let polled = self.inner.poll(wait);
             let now = self.inner.context().revocations.load(Ordering::Relaxed);
             if now != revocations {
                 // What is held was of the assignment before: whoever owns the partition now reads it anew.
                 revocations = now;
                 held.clear();
+                run.clear();
+            }
+            if !matches!(&polled, Some(Ok(message)) if run.takes(message)) {
+                self.offer_again(&mut held)?;
+                self.offer(run.end(), &mut held)?;
             }
             match polled {
                 None => {}
-                Some(Ok(message)) => {
-                    // Records come in runs of one topic.
-                    if *topic != *message.topic() {
-                        topic = message.topic().into();
-                    }
-                    let delivery = Delivery {
-                        partition: TopicPartition {
-                            topic: Arc::clone(&topic),
-                            partition: message.partition(),
-                        },
-                        offset: message.offset(),
-                        time_ms: message.timestamp().to_millis().unwrap_or(0),
-                        value: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
-                        traceparent: if self.traceparents { traceparent(&message) } else { None },
-                    };
-                    if let Some(waiting) = held.get_mut(&delivery.partition) {
-                        waiting.push_back(delivery);
-                    } else if let Err(delivery) = self.partitions.deliver(delivery) {
-                        self.inner.pause(&list_of(&delivery.partition))?;
-                        held.insert(delivery.partition.clone(), VecDeque::from([delivery]));
-                    }
-                }
+                Some(Ok(message)) => run.push(&message, self.traceparents),
                 Some(Err(cause)) => self.poll_error(cause, &mut missing)?,
             }
             if let Some(topic) = missing.gone(&self.inner, &self.topics) {
@@ -244,12 +220,23 @@ impl Consumer {
         Ok(())
     }
 
+    fn offer(&self, run: Option<Run>, held: &mut Held) -> Result<(), ConsumeError> {
+        let Some(run) = run else { return Ok(()) };
+        if let Some(waiting) = held.get_mut(&run.partition) {
+            waiting.push_back(run);
+        } else if let Err(run) = self.partitions.deliver(run) {
+            self.inner.pause(&list_of(&run.partition))?;
+            held.insert(run.partition.clone(), VecDeque::from([run]));
+        }
+        Ok(())
+    }
+
     fn offer_again(&self, held: &mut Held) -> Result<(), ConsumeError> {
         let mut taken = Vec::new();
         for (partition, waiting) in held.iter_mut() {
-            while let Some(delivery) = waiting.pop_front() {
-                if let Err(delivery) = self.partitions.deliver(delivery) {
-                    waiting.push_front(delivery);
+            while let Some(run) = waiting.pop_front() {
+                if let Err(run) = self.partitions.deliver(run) {
+                    waiting.push_front(run);
                     break;
                 }
             }
@@ -411,14 +398,6 @@ impl ConsumerContext for Context {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn traceparent(message: &BorrowedMessage<'_>) -> Option<Box<[u8]>> {
-    // A later version may be longer than the 55 bytes of today; what is longer than this is none.
-    const BYTES_MAX: usize = 128;
-    let headers = message.headers()?;
-    let header = headers.iter().find(|header| header.key == crate::TRACEPARENT)?;
-    header.value.filter(|value| value.len() <= BYTES_MAX).map(Box::from)
 }
 
 fn partitions_of(list: &TopicPartitionList) -> Vec<TopicPartition> {

@@ -11,6 +11,7 @@ mod metrics;
 mod missing;
 mod producer;
 mod reader;
+mod run;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use std::collections::BTreeMap;
 use rdkafka::ClientConfig;
 
 pub use consumer::{
-    Assigned, CommitError, Committer, ConsumeError, Consumer, ConsumerSettings, Delivery, Partitions, Start,
+    Assigned, CommitError, Committer, ConsumeError, Consumer, ConsumerSettings, Partitions, Start,
 };
 pub use examine::{Examiner, TopicState, may_append, topic_settings};
 pub use group::group_members;
@@ -26,6 +27,7 @@ pub use metrics::describe_metrics;
 pub use producer::{Appended, Health, Producer, ProducerSettings, Record};
 pub use rdkafka::error::{KafkaError, RDKafkaErrorCode as KafkaErrorCode};
 pub use reader::Reader;
+pub use run::{Delivery, Run};
 pub use topics::{Topic, add_partitions, create_topics, partition_count, partition_counts};
 
 /// The header with the trace context of the request that a record is of, where that is traced.

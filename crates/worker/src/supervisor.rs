@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, anyhow};
-// Every record finds its task by a map; what is hashed is our own.
+// Every run of records finds its task by a map; what is hashed is our own.
 use foldhash::{HashMap, HashMapExt as _};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 use wattline_clickhouse_sink::ClickHouse;
 use wattline_kafka::{
-    Assigned, Connection, ConsumeError, Consumer, ConsumerSettings, Delivery, Partitions, Producer,
+    Assigned, Connection, ConsumeError, Consumer, ConsumerSettings, Delivery, Partitions, Producer, Run,
     TopicPartition,
 };
 use wattline_model::Kind;
@@ -49,7 +49,7 @@ struct Fault {
 }
 
 struct Running {
-    records: mpsc::UnboundedSender<Delivery>,
+    records: mpsc::UnboundedSender<Vec<Delivery>>,
     stop: watch::Sender<bool>,
     handle: JoinHandle<()>,
     shared: Arc<Shared>,
@@ -307,20 +307,21 @@ impl Partitions for Worker {
         }
     }
 
-    fn deliver(&self, delivery: Delivery) -> Result<(), Delivery> {
+    fn deliver(&self, run: Run) -> Result<(), Run> {
         let tasks = self.tasks();
         // A record of a partition that is gone belongs to its next owner.
-        let Some(task) = tasks.get(&delivery.partition) else { return Ok(()) };
+        let Some(task) = tasks.get(&run.partition) else { return Ok(()) };
         // A pause costs what was fetched ahead, so a queue that was full takes records again when it is half empty.
         let max = self.settings.queue_bytes_max >> u32::from(task.shared.was_full.load(Ordering::Relaxed));
         let is_full = task.shared.queued_bytes.load(Ordering::Relaxed) > max;
         task.shared.was_full.store(is_full, Ordering::Relaxed);
         if is_full {
-            return Err(delivery);
+            return Err(run);
         }
-        task.shared.queued_bytes.fetch_add(queue_bytes(&delivery), Ordering::Relaxed);
+        let bytes = run.records.iter().map(queue_bytes).sum();
+        task.shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         // A task that ended has reported its fault, and the worker begins anew from the committed offset.
-        let _ = task.records.send(delivery);
+        let _ = task.records.send(run.records);
         Ok(())
     }
 

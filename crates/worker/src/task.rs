@@ -27,8 +27,8 @@ use crate::trace::Tracing;
 use crate::unstored::Unstored;
 use crate::{clock, metrics};
 
-/// Records that are taken without a look at the clock or at who wants the task to stop.
-const TAKE_MAX: usize = 256;
+/// Runs of records that are taken without a look at the clock or at who wants the task to stop.
+const TAKE_MAX: usize = 8;
 /// While a batch is open its records may gather for so long: a task that wakes for each of them costs more
 /// than the record.
 const GATHER: Duration = Duration::from_millis(100);
@@ -84,7 +84,7 @@ impl TaskError {
 pub(crate) struct Shared {
     /// Bytes of records in front of the task.
     pub queued_bytes: AtomicUsize,
-    /// Whether its queue had no room for the last record that was offered.
+    /// Whether its queue had no room when records were offered last.
     pub was_full: AtomicBool,
     /// Everything below is in ClickHouse.
     pub stored_to: AtomicI64,
@@ -142,7 +142,7 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
     /// Runs until it is told to stop, or cannot go on.
     pub(crate) async fn run(
         mut self,
-        mut records: mpsc::UnboundedReceiver<Delivery>,
+        mut records: mpsc::UnboundedReceiver<Vec<Delivery>>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), TaskError> {
         self.files.sweep(&self.partition.topic, self.partition.partition)?;
@@ -158,7 +158,7 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
                     if taken.len() < TAKE_MAX {
                         gathered_at += GATHER;
                     }
-                    for delivery in taken.drain(..) {
+                    for delivery in taken.drain(..).flatten() {
                         self.take(delivery).await?;
                     }
                 }
@@ -193,8 +193,8 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
 
     async fn next(
         &mut self,
-        records: &mut mpsc::UnboundedReceiver<Delivery>,
-        taken: &mut Vec<Delivery>,
+        records: &mut mpsc::UnboundedReceiver<Vec<Delivery>>,
+        taken: &mut Vec<Vec<Delivery>>,
         gathered_at: Instant,
         stop: &mut watch::Receiver<bool>,
     ) -> Event {
@@ -584,8 +584,8 @@ fn day_of(time_ms: i64) -> Date {
 
 /// Takes what is there at that time, and waits where there is nothing. Returns 0 when no more will come.
 async fn more(
-    records: &mut mpsc::UnboundedReceiver<Delivery>,
-    taken: &mut Vec<Delivery>,
+    records: &mut mpsc::UnboundedReceiver<Vec<Delivery>>,
+    taken: &mut Vec<Vec<Delivery>>,
     at: Option<Instant>,
 ) -> usize {
     if let Some(at) = at {

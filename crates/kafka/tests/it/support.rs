@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use wattline_kafka::{
-    Assigned, Connection, ConsumeError, Consumer, ConsumerSettings, Delivery, Partitions, Producer,
-    ProducerSettings, Record, Start, TopicPartition,
+    Assigned, Connection, ConsumeError, Consumer, ConsumerSettings, Partitions, Producer, ProducerSettings,
+    Record, Run, Start, TopicPartition,
 };
 
 /// The partitions that were not confirmed where all were.
@@ -109,7 +109,7 @@ pub enum Event {
     Revoked(Vec<i32>, bool),
 }
 
-/// An owner of partitions that writes down what it is told, and takes as many records as it has room for.
+/// An owner of partitions that writes down what it is told, and takes as many runs of records as it has room for.
 pub struct Owner {
     room: AtomicUsize,
     pub refused: AtomicUsize,
@@ -137,8 +137,8 @@ impl Owner {
         self.seen.lock().unwrap()
     }
 
-    pub fn make_room(&self, records: usize) {
-        self.room.fetch_add(records, Ordering::SeqCst);
+    pub fn make_room(&self, runs: usize) {
+        self.room.fetch_add(runs, Ordering::SeqCst);
     }
 
     pub fn wait_for_partitions(&self, count: usize) {
@@ -169,16 +169,18 @@ impl Partitions for Owner {
         }
     }
 
-    fn deliver(&self, delivery: Delivery) -> Result<(), Delivery> {
+    fn deliver(&self, run: Run) -> Result<(), Run> {
         let taken = self.room.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |room| room.checked_sub(1));
         if taken.is_err() {
             self.refused.fetch_add(1, Ordering::SeqCst);
-            return Err(delivery);
+            return Err(run);
         }
-        let value = String::from_utf8(delivery.value.to_vec()).unwrap();
         let mut seen = self.seen();
-        assert!(seen.owned.contains_key(&delivery.partition), "a record of a partition that is not ours");
-        seen.taken.entry(delivery.partition.partition).or_default().push((delivery.offset, value));
+        assert!(seen.owned.contains_key(&run.partition), "records of a partition that is not ours");
+        let taken = seen.taken.entry(run.partition.partition).or_default();
+        for delivery in run.records {
+            taken.push((delivery.offset, String::from_utf8(delivery.value.to_vec()).unwrap()));
+        }
         Ok(())
     }
 

@@ -68,7 +68,7 @@ impl Rebuild {
         let reading = spawn_blocking(move || {
             Reader::new(&kafka)?.read(&of.topic, of.partition, 0, end, |offset, time_ms, value| {
                 let value = Bytes::copy_from_slice(value);
-                let delivery = Delivery { partition: of.clone(), offset, time_ms, value, traceparent: None };
+                let delivery = Delivery { offset, time_ms, value, traceparent: None };
                 match records.blocking_send(delivery) {
                     Ok(()) => ControlFlow::Continue(()),
                     // The task could not go on, and says why.

@@ -123,14 +123,13 @@ async fn own(
     let feeder = tokio::spawn(async move {
         for entry in feeder_log.iter().filter(|entry| entry.offset >= from) {
             let delivery = Delivery {
-                partition: partition.clone(),
                 offset: entry.offset,
                 time_ms: entry.time_ms,
                 value: entry.value.clone().into(),
                 traceparent: None,
             };
             feeder_shared.queued_bytes.fetch_add(queue_bytes(&delivery), Ordering::Relaxed);
-            if records.send(delivery).is_err() {
+            if records.send(vec![delivery]).is_err() {
                 return;
             }
             sleep(Duration::from_millis(pace_ms)).await;
