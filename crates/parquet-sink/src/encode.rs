@@ -1,5 +1,5 @@
-//! Rows into the bytes of a Parquet file. The library keeps the schema, the footer and the headers of pages;
-//! pages are filled and compressed here. A column of the library's own has a compressor and a decompressor
+//! Rows into the bytes of a Parquet file. The library keeps the schema and the footer; pages are filled and
+//! compressed here. A column of the library's own has a compressor and a decompressor
 //! to itself, which for the files that a worker has open is more memory than everything else, and it looks up
 //! each text of a dictionary anew, row by row, that Arrow has as a number.
 //!
@@ -11,14 +11,13 @@ mod bits;
 mod chunk;
 mod dictionary;
 mod gather;
+mod page;
 
-use std::cell::RefCell;
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use bytes::Bytes;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
@@ -35,7 +34,8 @@ pub(crate) const FORMAT_VERSION: &str = "1";
 const PAGE_ROWS: usize = 8_192;
 const ZSTD_LEVEL: i32 = 2;
 
-/// What a page is made with; it belongs to the thread, and outlives every page and file.
+/// What a page is made with. It is megabytes, so that pages and files share it, and not even each thread has one:
+/// a runtime has many that now and then finish a file.
 struct Scratch {
     zstd: Compressor<'static>,
     numbers: Vec<i64>,
@@ -55,15 +55,22 @@ impl Scratch {
         })
     }
 
-    /// Runs `work` with the thread's own.
+    /// Runs `work` with one that nobody else uses meanwhile.
     fn with<T>(work: impl FnOnce(&mut Scratch) -> Result<T, ParquetError>) -> Result<T, ParquetError> {
-        thread_local! {
-            static SCRATCH: RefCell<Option<Scratch>> = const { RefCell::new(None) };
+        const KEPT_MAX: usize = 4;
+        static KEPT: Mutex<Vec<Scratch>> = Mutex::new(Vec::new());
+        let kept = || KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = kept().pop();
+        let mut scratch = match taken {
+            Some(scratch) => scratch,
+            None => Scratch::new()?,
+        };
+        let done = work(&mut scratch);
+        let mut kept = kept();
+        if kept.len() < KEPT_MAX {
+            kept.push(scratch);
         }
-        SCRATCH.with_borrow_mut(|scratch| match scratch {
-            Some(scratch) => work(scratch),
-            None => work(scratch.insert(Scratch::new()?)),
-        })
+        done
     }
 }
 
@@ -162,8 +169,8 @@ impl Encoder {
         }
         let mut group = self.file.next_row_group()?;
         for chunk in &mut self.chunks {
-            let (bytes, closed) = Scratch::with(|scratch| chunk.end(scratch))?;
-            group.append_column(&Bytes::from(bytes), closed)?;
+            let (pages, closed) = Scratch::with(|scratch| chunk.end(scratch))?;
+            group.append_column(&pages, closed)?;
         }
         group.close()?;
         Ok(())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use jiff::civil::Date;
+use tokio::sync::Semaphore;
 use wattline_clickhouse_sink::{
     Around, ClickHouse, ClickHouseError, DisplacedReading, Range, StoredReading, Table,
 };
@@ -191,6 +192,10 @@ impl Files for Store {
     }
 
     async fn finish(&self, part: PartFile, last: i64, day: Date) -> Result<(), ParquetSinkError> {
+        /// The files of all partitions come of age together, and finishing one takes memory.
+        static FINISHING: Semaphore = Semaphore::const_new(2);
+        // It is never closed.
+        let _place = FINISHING.acquire().await.ok();
         blocking(move || part.finish(last, day)).await.map(drop)
     }
 }

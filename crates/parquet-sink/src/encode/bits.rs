@@ -33,7 +33,7 @@ fn varint(mut number: u64, out: &mut Vec<u8>) {
     out.push(number as u8);
 }
 
-fn zigzag(number: i64, out: &mut Vec<u8>) {
+pub(super) fn zigzag(number: i64, out: &mut Vec<u8>) {
     varint(((number << 1) ^ (number >> 63)) as u64, out);
 }
 

@@ -4,16 +4,15 @@ use arrow_array::types::{Int8Type, Int32Type};
 use arrow_schema::{DataType, Field};
 use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
-use parquet::column::page::{CompressedPage, Page, PageWriter as _};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::Result;
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::statistics::Statistics;
-use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
 use super::dictionary::{Dictionary, Numbers, Texts, Values};
 use super::gather::{self, Arrays};
+use super::page::{self, Page, Pages};
 use super::{Scratch, ZSTD_LEVEL, bits};
 
 /// A dictionary with more values than this takes more memory, for each open file, than it saves.
@@ -40,9 +39,10 @@ enum Content {
 pub(super) struct Chunk {
     column: ColumnDescPtr,
     content: Content,
+    is_compressed: bool,
     rows: usize,
-    /// Whole pages, compressed, each with its header.
-    pages: Vec<u8>,
+    pages: Vec<Bytes>,
+    bytes: usize,
     uncompressed_bytes: usize,
     encodings: Vec<Encoding>,
 }
@@ -60,22 +60,27 @@ impl Chunk {
             DataType::Dictionary(..) => Content::Words(Dictionary::default()),
             other => return Err(gather::unknown(other)),
         };
+        // The last digits of what is measured are noise, which no compression makes smaller. The sun does not shine at
+        // night, though.
+        let is_noise = matches!(content, Content::Unlike) && !field.name().starts_with("solar_");
         Ok(Chunk {
             column: column.clone(),
             content,
+            is_compressed: !is_noise,
             rows: 0,
             pages: Vec::new(),
+            bytes: 0,
             uncompressed_bytes: 0,
             encodings: Vec::new(),
         })
     }
 
     pub fn bytes(&self) -> usize {
-        self.pages.len()
+        self.bytes
     }
 
     pub fn memory_bytes(&self) -> usize {
-        self.pages.capacity() + self.dictionary().map_or(0, Values::memory_bytes)
+        self.bytes + self.dictionary().map_or(0, Values::memory_bytes)
     }
 
     /// Adds a page of so many rows.
@@ -136,49 +141,47 @@ impl Chunk {
         if !self.encodings.contains(&encoding) {
             self.encodings.push(encoding);
         }
-        let mut pages = std::mem::take(&mut self.pages);
-        self.uncompressed_bytes += write(&mut pages, scratch, |buf| Page::DataPage {
-            buf,
-            num_values: rows as u32,
-            encoding,
-            def_level_encoding: Encoding::RLE,
-            rep_level_encoding: Encoding::RLE,
-            statistics: None,
-        })?;
-        self.pages = pages;
+        let page = Page::Data { rows, encoding };
+        let (page, uncompressed_bytes) = page::write(&page, self.is_compressed, scratch)?;
+        self.bytes += page.len();
+        self.uncompressed_bytes += uncompressed_bytes;
+        self.pages.push(page);
         Ok(())
     }
 
-    /// The bytes of the column in the row group that ends here, and what the footer says of them.
-    pub fn end(&mut self, scratch: &mut Scratch) -> Result<(Vec<u8>, ColumnCloseResult)> {
-        let mut bytes = Vec::new();
+    /// The pages of the column in the row group that ends here, and what the footer says of them.
+    pub fn end(&mut self, scratch: &mut Scratch) -> Result<(Pages, ColumnCloseResult)> {
+        let mut pages = std::mem::take(&mut self.pages);
+        let mut bytes = std::mem::take(&mut self.bytes);
         let mut encodings = std::mem::take(&mut self.encodings);
         let mut uncompressed_bytes = std::mem::take(&mut self.uncompressed_bytes);
+        let mut data_page_offset = 0;
         let has_dictionary = encodings.contains(&Encoding::RLE_DICTIONARY);
         if let Some(dictionary) = self.dictionary().filter(|_| has_dictionary) {
             scratch.plain.clear();
             dictionary.plain(&mut scratch.plain);
-            let num_values = dictionary.len() as u32;
             encodings.push(Encoding::PLAIN);
-            uncompressed_bytes += write(&mut bytes, scratch, |buf| Page::DictionaryPage {
-                buf,
-                num_values,
-                encoding: Encoding::PLAIN,
-                is_sorted: false,
-            })?;
+            let page = Page::Dictionary { values: dictionary.len() };
+            let (page, page_bytes) = page::write(&page, self.is_compressed, scratch)?;
+            data_page_offset = page.len();
+            bytes += page.len();
+            uncompressed_bytes += page_bytes;
+            pages.insert(0, page);
         }
-        let data_page_offset = bytes.len() as i64;
-        bytes.append(&mut self.pages);
         encodings.push(Encoding::RLE);
         let rows = std::mem::take(&mut self.rows);
         let mut metadata = ColumnChunkMetaData::builder(self.column.clone())
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+            .set_compression(if self.is_compressed {
+                Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?)
+            } else {
+                Compression::UNCOMPRESSED
+            })
             .set_encodings(encodings)
             .set_num_values(rows as i64)
-            .set_total_compressed_size(bytes.len() as i64)
+            .set_total_compressed_size(bytes as i64)
             .set_total_uncompressed_size(uncompressed_bytes as i64)
             .set_dictionary_page_offset(has_dictionary.then_some(0))
-            .set_data_page_offset(data_page_offset);
+            .set_data_page_offset(data_page_offset as i64);
         match &mut self.content {
             Content::Ordered(bounds) => {
                 if let Some(statistics) = bounds.take(self.column.physical_type()) {
@@ -190,14 +193,14 @@ impl Chunk {
             Content::Unlike | Content::Flags => {}
         }
         let closed = ColumnCloseResult {
-            bytes_written: bytes.len() as u64,
+            bytes_written: bytes as u64,
             rows_written: rows as u64,
             metadata: metadata.build()?,
             bloom_filter: None,
             column_index: None,
             offset_index: None,
         };
-        Ok((bytes, closed))
+        Ok((Pages(pages), closed))
     }
 
     fn dictionary(&self) -> Option<&dyn Values> {
@@ -231,19 +234,6 @@ fn texts(arrays: &Arrays<'_>, lengths: &mut Vec<i64>, out: &mut Vec<u8>) -> Enco
         true
     });
     Encoding::DELTA_LENGTH_BYTE_ARRAY
-}
-
-/// Compresses what was encoded, and adds it as a page. Returns its bytes before compression.
-fn write(pages: &mut Vec<u8>, scratch: &mut Scratch, page: impl FnOnce(Bytes) -> Page) -> Result<usize> {
-    let Scratch { zstd, plain, compressed, .. } = scratch;
-    compressed.clear();
-    compressed.reserve(zstd::zstd_safe::compress_bound(plain.len()));
-    zstd.compress_to_buffer(plain.as_slice(), compressed)?;
-    let page = CompressedPage::new(page(Bytes::copy_from_slice(compressed)), plain.len());
-    let mut sink = TrackedWrite::new(std::mem::take(pages));
-    let written = SerializedPageWriter::new(&mut sink).write_page(page)?;
-    *pages = sink.into_inner()?;
-    Ok(written.uncompressed_size)
 }
 
 /// The least and the largest number of a column that has no nulls.
