@@ -187,7 +187,10 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
             (CLIENT_ID, Value::Bytes(value)) => header.client_id = text(value)?,
             (RECEIVED_AT_MS, Value::Uint(value)) => header.received_at_ms = value as i64,
             (REQUEST_ID, Value::Bytes(value)) => header.request_id = text(value)?,
-            (POINTS, Value::Bytes(value)) => points.push(decode_point(value)?),
+            (POINTS, Value::Bytes(value)) => {
+                // In its place: a point is too large to be moved.
+                decode_point(value, points.push_mut(no_point()))?;
+            }
             (VERSION_FIELD..=POINTS, _) => return Err(RecordError::Undecodable("a field has another type")),
             _ => {}
         }
@@ -204,8 +207,9 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
     Ok(Record { header, points })
 }
 
-fn decode_point(bytes: &[u8]) -> Result<Point<'_>, RecordError> {
-    let mut point = Point {
+/// A point before its fields are read.
+fn no_point() -> Point<'static> {
+    Point {
         device_id: Cow::Borrowed(""),
         time_ms: 0,
         duration_ms: 0,
@@ -215,7 +219,10 @@ fn decode_point(bytes: &[u8]) -> Result<Point<'_>, RecordError> {
         quantities: Quantities::default(),
         oem_raw_data: None,
         limits: Limits::default(),
-    };
+    }
+}
+
+fn decode_point<'a>(bytes: &'a [u8], point: &mut Point<'a>) -> Result<(), RecordError> {
     let narrow =
         |value: u64| u32::try_from(value).map_err(|_| RecordError::Undecodable("a number is too large"));
     const QUANTITY_LAST: u32 = QUANTITY_FIRST + Quantity::COUNT as u32 - 1;
@@ -254,7 +261,7 @@ fn decode_point(bytes: &[u8]) -> Result<Point<'_>, RecordError> {
     if point.device_id.is_empty() {
         return Err(RecordError::Undecodable("a point has no device"));
     }
-    Ok(point)
+    Ok(())
 }
 
 fn text(bytes: &[u8]) -> Result<&str, RecordError> {

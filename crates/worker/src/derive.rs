@@ -136,11 +136,11 @@ impl Deriver {
         let displaced = looked_up.displaced.iter().filter_map(Stored::of_displaced);
         let stored: Vec<Stored> = looked_up.stored.into_iter().map(Stored::from).chain(displaced).collect();
         let mut chains = self.chains(wanted, &stored);
-        for input in batch {
+        for (at, input) in batch.iter().enumerate() {
             match &input.record {
                 Err(error) => out.reject_record(input, error),
                 Ok(record) if self.kind == Kind::Battery => out.reported(input, record),
-                Ok(record) => self.counter_record(input, record, batch, &stored, &mut chains, &mut out),
+                Ok(record) => self.counter_record(at, record, batch, &stored, &mut chains, &mut out),
             }
         }
         self.remember(chains);
@@ -180,7 +180,7 @@ impl Deriver {
 
     fn counter_record(
         &self,
-        input: &Input<'_>,
+        input: usize,
         record: &Record<'_>,
         batch: &[Input<'_>],
         stored: &[Stored],
@@ -192,8 +192,8 @@ impl Deriver {
         let mut touched = Vec::with_capacity(record.points.len());
         for (at, point) in record.points.iter().enumerate() {
             out.counts.points += 1;
-            let position = input.position(at);
-            let Some(link) = link(point, position, Row::Batch { offset: input.offset, at }) else {
+            let position = batch[input].position(at);
+            let Some(link) = link(point, position, Row::Batch { input, at }) else {
                 out.readings.push(header.client_id, point, header.received_at_ms, position);
                 continue;
             };
@@ -283,11 +283,14 @@ struct Device {
 impl Device {
     /// Nothing is known but its last reading, and nothing else is needed.
     fn remembered(last: Option<(i64, wattline_model::Counters)>) -> Self {
-        let known = last.map(|(time_ms, counters)| Link {
+        /// Of a backlog, a batch has about so many readings of a device.
+        const READINGS: usize = 8;
+        let mut known = Vec::with_capacity(READINGS);
+        known.extend(last.map(|(time_ms, counters)| Link {
             reading: Reading { time_ms, counters, limits: Limits::default() },
             payload: Origin { position: Position::default(), row: Row::Remembered },
-        });
-        Device { chain: Chain::new(known.into_iter().collect()), last, known_to_ms: i64::MAX }
+        }));
+        Device { chain: Chain::new(known), last, known_to_ms: i64::MAX }
     }
 
     fn is_late(&self, time_ms: i64) -> bool {
@@ -306,7 +309,7 @@ struct Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Row {
     /// In this batch.
-    Batch { offset: i64, at: usize },
+    Batch { input: usize, at: usize },
     /// Among the readings that were looked up.
     Stored(usize),
     /// Only its time and its counters are known. It is the first of its chain, so it ends no interval.
@@ -321,8 +324,7 @@ fn link(point: &Point<'_>, position: Position, row: Row) -> Option<Link<Origin>>
 
 fn row<'a>(row: Row, batch: &'a [Input<'a>], stored: &'a [Stored]) -> Option<(Header<'a>, &'a Point<'a>)> {
     match row {
-        Row::Batch { offset, at } => {
-            let input = batch.binary_search_by_key(&offset, |input| input.offset).ok()?;
+        Row::Batch { input, at } => {
             let record = batch[input].record.as_ref().ok()?;
             Some((record.header, record.points.get(at)?))
         }
