@@ -9,8 +9,8 @@ pub const CLIENT: &str = "demo";
 pub const BOUNDS: Bounds = Bounds { oldest_ms: 0, newest_ms: i64::MAX };
 pub(crate) const SEED: u64 = 7;
 const FROM_S: u32 = 1_790_000_000;
-/// A request of 100 points has so many for each of twelve partitions.
-const POINTS_PER_RECORD: usize = 8;
+/// The points of a request are spread over so many, with a record for each.
+const PARTITIONS: usize = 12;
 
 pub fn header() -> Header<'static> {
     Header { client_id: CLIENT, request_id: "0123456789abcdef", received_at_ms: i64::from(FROM_S) * 1_000 }
@@ -37,7 +37,7 @@ pub fn points(kind: Kind, body: &[u8]) -> anyhow::Result<Vec<Point<'static>>> {
 pub fn records(kind: Kind, body: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
     let points = points(kind, body)?;
     Ok(points
-        .chunks(POINTS_PER_RECORD)
+        .chunks(points.len().div_ceil(PARTITIONS))
         .map(|points| {
             let mut bytes = Vec::new();
             record::begin(&mut bytes, &header());

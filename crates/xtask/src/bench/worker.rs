@@ -7,50 +7,72 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::ground::{Ground, Place};
-use super::replay::{Plan, Target};
+use super::replay::Plan;
 use super::row::Row;
 use super::stages;
 
 const DEVICES: u32 = 10_000;
-const POINTS_PER_REQUEST: u32 = 100;
-const REQUESTS_PER_ROUND: usize = 3_000;
+const ROUNDS: usize = 12;
+const ROUNDS_QUICK: usize = 6;
 const CPU_US_MAX: f64 = 1.2;
 /// Of the sum of the worker's stages, each alone in a bench.
 const STAGES_TIMES_MAX: f64 = 1.5;
 const PARQUET_BYTES_MAX: f64 = 40.0;
 
 pub fn measure(ground: &mut Ground) -> anyhow::Result<Vec<Row>> {
-    let place = Place::new(ground, "sinks", DEVICES)?;
+    let large = backlog(ground, "large", 1_000, 300)?;
+    let small = backlog(ground, "small", 100, 3_000)?;
+    // The stages are measured on the records of requests that are as large.
+    let mut cpu = large.cpu.at_most(CPU_US_MAX);
+    let stages = stages::sum(STAGES_TIMES_MAX, &mut cpu)?;
+    let pace = at_pace(ground)?;
+    Ok(vec![cpu, stages, small.cpu.at_most(CPU_US_MAX), large.parquet, small.parquet, pace])
+}
+
+struct Backlog {
+    cpu: Row,
+    parquet: Row,
+}
+
+/// A worker that finds a backlog of such requests, from its start to its end.
+fn backlog(
+    ground: &mut Ground,
+    name: &'static str,
+    points_per_request: u32,
+    requests_per_round: usize,
+) -> anyhow::Result<Backlog> {
+    let place = Place::new(ground, name, DEVICES)?;
     let gateway = place.start_gateway(ground)?;
-    let plan = Plan::new(vec![gateway.clone()], POINTS_PER_REQUEST, REQUESTS_PER_ROUND);
+    let plan = Plan::new(vec![gateway.clone()], points_per_request, requests_per_round);
     let mut client = ground.replay(&plan)?;
     let mut points = 0;
-    for _ in 0..ground.or_quick(12, 6) {
+    for _ in 0..ground.or_quick(ROUNDS, ROUNDS_QUICK) {
         points += client.round(&gateway.name)?.points;
     }
-    println!("  {points} points wait in Kafka");
+    drop(client);
+    ground.end(&place.gateway())?;
+    println!("  {points} points wait in Kafka, {points_per_request} a request");
     place.start_worker(ground)?;
     place.wait_stored(ground, points)?;
     // Files that are not finished yet are finished as the worker stops.
     let cpu_s = ground.end(&place.worker())?;
-    let mut row = Row::new("worker_cpu_per_point", cpu_s * 1e6 / points as f64, "µs")
-        .at_most(CPU_US_MAX)
+    let row = |what: &str, value: f64, unit| Row::new(format!("{what}_{points_per_request}"), value, unit);
+    let cpu = row("worker_cpu_per_point", cpu_s * 1e6 / points as f64, "µs")
         .note(format!("a backlog of {points} points, from the start of the process to its end"));
-    let stages = stages::sum(STAGES_TIMES_MAX, &mut row)?;
     let bytes = bytes_below(&place.site.folder().join("parquet"))?;
-    let parquet = Row::new("parquet_bytes_per_point", bytes as f64 / points as f64, "bytes")
+    let parquet = row("parquet_bytes_per_point", bytes as f64 / points as f64, "bytes")
         .at_most(PARQUET_BYTES_MAX)
         .note("all files; a counter reading is a row of its own and one of the derived interval");
-    let at_pace = at_pace(ground, &place, &gateway)?;
-    ground.end(&place.gateway())?;
-    Ok(vec![row, stages, parquet, at_pace])
+    Ok(Backlog { cpu, parquet })
 }
 
 /// Batches of a second each are small, so that what a batch costs shows, and what a process costs that waits.
-fn at_pace(ground: &mut Ground, place: &Place, gateway: &Target) -> anyhow::Result<Row> {
+fn at_pace(ground: &mut Ground) -> anyhow::Result<Row> {
     const REQUESTS_PER_SECOND: usize = 100;
+    let place = Place::new(ground, "pace", DEVICES)?;
+    let gateway = place.start_gateway(ground)?;
     place.start_worker(ground)?;
-    let plan = Plan::new(vec![gateway.clone()], POINTS_PER_REQUEST, REQUESTS_PER_SECOND);
+    let plan = Plan::new(vec![gateway.clone()], 100, REQUESTS_PER_SECOND);
     let mut client = ground.replay(&plan)?;
     let mut points = 0;
     for _ in 0..ground.or_quick(120, 30) {
@@ -60,6 +82,7 @@ fn at_pace(ground: &mut Ground, place: &Place, gateway: &Target) -> anyhow::Resu
     }
     place.wait_stored(ground, points)?;
     let cpu_s = ground.end(&place.worker())?;
+    ground.end(&place.gateway())?;
     Ok(Row::new("worker_cpu_per_point_at_pace", cpu_s * 1e6 / points as f64, "µs")
         .note(format!("{points} points at 10,000 a second over 24 partitions")))
 }
