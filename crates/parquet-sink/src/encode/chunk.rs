@@ -2,7 +2,6 @@
 
 use arrow_array::types::{Int8Type, Int32Type};
 use arrow_schema::{DataType, Field};
-use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::Result;
@@ -25,7 +24,10 @@ enum Content {
     /// Times and positions run on from row to row. They have statistics: nobody skips a row group by the least
     /// and the largest of anything else.
     Ordered(Bounds),
-    /// What a home takes, what the sun gives and what a battery holds hardly ever repeats.
+    /// What a home takes and what a battery holds hardly ever repeats, and its last digits are noise, which no
+    /// compression makes smaller.
+    Noise,
+    /// What the sun gives does not repeat either, but at night.
     Unlike,
     /// Other quantities often do: a battery rests for more than half of the time.
     Alike(Dictionary<Numbers>),
@@ -39,10 +41,8 @@ enum Content {
 pub(super) struct Chunk {
     column: ColumnDescPtr,
     content: Content,
-    is_compressed: bool,
     rows: usize,
-    pages: Vec<Bytes>,
-    bytes: usize,
+    pages: Pages,
     uncompressed_bytes: usize,
     encodings: Vec<Encoding>,
 }
@@ -53,34 +53,30 @@ impl Chunk {
             DataType::Int64 if field.name().starts_with("limit_") => Content::Alike(Dictionary::default()),
             DataType::Timestamp(..) | DataType::Int64 | DataType::Int32 => Content::Ordered(Bounds::new(0)),
             DataType::UInt64 => Content::Ordered(Bounds::new(i64::MIN)),
-            DataType::Decimal64(..) if hardly_repeats(field.name()) => Content::Unlike,
+            DataType::Decimal64(..) if is_noise(field.name()) => Content::Noise,
+            DataType::Decimal64(..) if field.name().starts_with("solar_") => Content::Unlike,
             DataType::Decimal64(..) => Content::Alike(Dictionary::default()),
             DataType::Boolean => Content::Flags,
             DataType::Utf8 => Content::Texts(Dictionary::default()),
             DataType::Dictionary(..) => Content::Words(Dictionary::default()),
             other => return Err(gather::unknown(other)),
         };
-        // The last digits of what is measured are noise, which no compression makes smaller. The sun does not shine at
-        // night, though.
-        let is_noise = matches!(content, Content::Unlike) && !field.name().starts_with("solar_");
         Ok(Chunk {
             column: column.clone(),
             content,
-            is_compressed: !is_noise,
             rows: 0,
-            pages: Vec::new(),
-            bytes: 0,
+            pages: Pages::default(),
             uncompressed_bytes: 0,
             encodings: Vec::new(),
         })
     }
 
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.pages.bytes()
     }
 
     pub fn memory_bytes(&self) -> usize {
-        self.bytes + self.dictionary().map_or(0, Values::memory_bytes)
+        self.bytes() + self.dictionary().map_or(0, Values::memory_bytes)
     }
 
     /// Adds a page of so many rows.
@@ -101,7 +97,7 @@ impl Chunk {
                 bounds.widen(numbers);
                 delta(numbers, plain)
             }
-            Content::Unlike => delta(gather::numbers(arrays, numbers)?, plain),
+            Content::Noise | Content::Unlike => delta(gather::numbers(arrays, numbers)?, plain),
             Content::Alike(dictionary) => {
                 let numbers = gather::numbers(arrays, numbers)?;
                 let found = dictionary.serves(|values| {
@@ -142,17 +138,15 @@ impl Chunk {
             self.encodings.push(encoding);
         }
         let page = Page::Data { rows, encoding };
-        let (page, uncompressed_bytes) = page::write(&page, self.is_compressed, scratch)?;
-        self.bytes += page.len();
+        let (page, uncompressed_bytes) = page::write(&page, self.is_compressed(), scratch)?;
         self.uncompressed_bytes += uncompressed_bytes;
-        self.pages.push(page);
+        self.pages.0.push(page);
         Ok(())
     }
 
     /// The pages of the column in the row group that ends here, and what the footer says of them.
     pub fn end(&mut self, scratch: &mut Scratch) -> Result<(Pages, ColumnCloseResult)> {
         let mut pages = std::mem::take(&mut self.pages);
-        let mut bytes = std::mem::take(&mut self.bytes);
         let mut encodings = std::mem::take(&mut self.encodings);
         let mut uncompressed_bytes = std::mem::take(&mut self.uncompressed_bytes);
         let mut data_page_offset = 0;
@@ -162,16 +156,16 @@ impl Chunk {
             dictionary.plain(&mut scratch.plain);
             encodings.push(Encoding::PLAIN);
             let page = Page::Dictionary { values: dictionary.len() };
-            let (page, page_bytes) = page::write(&page, self.is_compressed, scratch)?;
+            let (page, page_bytes) = page::write(&page, self.is_compressed(), scratch)?;
             data_page_offset = page.len();
-            bytes += page.len();
             uncompressed_bytes += page_bytes;
-            pages.insert(0, page);
+            pages.0.insert(0, page);
         }
+        let bytes = pages.bytes();
         encodings.push(Encoding::RLE);
         let rows = std::mem::take(&mut self.rows);
         let mut metadata = ColumnChunkMetaData::builder(self.column.clone())
-            .set_compression(if self.is_compressed {
+            .set_compression(if self.is_compressed() {
                 Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?)
             } else {
                 Compression::UNCOMPRESSED
@@ -190,7 +184,7 @@ impl Chunk {
             }
             Content::Alike(dictionary) => dictionary.begin_row_group(),
             Content::Texts(dictionary) | Content::Words(dictionary) => dictionary.begin_row_group(),
-            Content::Unlike | Content::Flags => {}
+            Content::Noise | Content::Unlike | Content::Flags => {}
         }
         let closed = ColumnCloseResult {
             bytes_written: bytes as u64,
@@ -200,20 +194,24 @@ impl Chunk {
             column_index: None,
             offset_index: None,
         };
-        Ok((Pages(pages), closed))
+        Ok((pages, closed))
+    }
+
+    fn is_compressed(&self) -> bool {
+        !matches!(self.content, Content::Noise)
     }
 
     fn dictionary(&self) -> Option<&dyn Values> {
         match &self.content {
             Content::Alike(dictionary) => Some(dictionary.values()),
             Content::Texts(dictionary) | Content::Words(dictionary) => Some(dictionary.values()),
-            Content::Ordered(_) | Content::Unlike | Content::Flags => None,
+            Content::Ordered(_) | Content::Noise | Content::Unlike | Content::Flags => None,
         }
     }
 }
 
-fn hardly_repeats(name: &str) -> bool {
-    name.starts_with("home_") || name.starts_with("solar_") || name == "battery_last_stored_energy_wh"
+fn is_noise(name: &str) -> bool {
+    name.starts_with("home_") || name == "battery_last_stored_energy_wh"
 }
 
 fn delta(numbers: &[i64], out: &mut Vec<u8>) -> Encoding {

@@ -40,12 +40,19 @@ pub(super) fn write(page: &Page, is_compressed: bool, scratch: &mut Scratch) -> 
     Ok((bytes.into(), header_bytes + plain.len()))
 }
 
-/// The pages of a column, as the library wants to have them: a file that it reads.
+/// The pages of a column, which the library takes as a file that it reads.
+#[derive(Default)]
 pub(super) struct Pages(pub Vec<Bytes>);
+
+impl Pages {
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
+    }
+}
 
 impl Length for Pages {
     fn len(&self) -> u64 {
-        self.0.iter().map(|page| page.len() as u64).sum()
+        self.bytes() as u64
     }
 }
 
