@@ -15,6 +15,10 @@ use wattline_parquet_sink::{Folder, Kind as FileKind};
 use wattline_stages::{DecodeRecord, Derive, SIZES, bodies, records};
 use wattline_worker::{Deriver, Input, LookedUp, Rows};
 
+/// That of the worker itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Rows that differ, for a file: more than a page of it has.
 const POINTS_OF_A_KIND: usize = 32_000;
 const CACHE_DEVICES_MAX: usize = 1_000_000;
@@ -52,8 +56,8 @@ impl Partition {
 
 /// Everything is remembered, or new; nothing has to be looked up elsewhere.
 fn rows(deriver: &mut Deriver, batch: &[Input<'_>]) -> Rows {
-    let wanted = deriver.wanted(batch);
-    deriver.rows(batch, &wanted, LookedUp::default()).expect("rows that fit their columns").0
+    let devices = deriver.devices(batch);
+    deriver.rows(batch, &devices, LookedUp::default()).expect("rows that fit their columns").0
 }
 
 fn worker(criterion: &mut Criterion) {

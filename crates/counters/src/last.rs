@@ -38,8 +38,12 @@ impl LastReadings {
     }
 
     pub fn put(&mut self, device: u128, last: Last) {
+        if let Some(known) = self.young.get_mut(&device) {
+            *known = last;
+            return;
+        }
         self.old.remove(&device);
-        if self.young.len() >= self.generation_max && !self.young.contains_key(&device) {
+        if self.young.len() >= self.generation_max {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(device, last);

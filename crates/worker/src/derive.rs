@@ -7,8 +7,8 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use wattline_clickhouse_sink::{DisplacedReading, StoredReading};
-use wattline_counters::{ByDevice, Chain, Inserted, LastReadings, Link, Reading, pair};
+use wattline_clickhouse_sink::{Around, DisplacedReading, StoredReading};
+use wattline_counters::{ByDevice, Chain, Inserted, Last, LastReadings, Link, Reading, pair};
 use wattline_model::{
     Interval, Kind, Limits, Mode, Point, Position, Quality, Quantities, Quantity, RejectReason, Source,
 };
@@ -43,13 +43,44 @@ impl<'a> Input<'a> {
     }
 }
 
-/// The times of a device's readings in a batch whose neighbours must be looked up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wanted<'a> {
-    pub client_id: &'a str,
-    pub device_id: &'a str,
-    pub min_ms: i64,
-    pub max_ms: i64,
+/// What a batch of counter readings has of each of its devices.
+#[derive(Default)]
+pub struct Devices<'a> {
+    all: Vec<Seen<'a>>,
+    /// Where in `all` each device is, by its hash …
+    at: ByDevice<u32>,
+    /// … and the device of each point that has all its counters, in the order of the batch.
+    of_points: Vec<u32>,
+}
+
+struct Seen<'a> {
+    key: u128,
+    /// Its last reading, as it was remembered before the batch.
+    last: Option<Last>,
+    client_id: &'a str,
+    device_id: &'a str,
+    min_ms: i64,
+    max_ms: i64,
+    /// Whether each of its readings is younger than the one before it in the batch.
+    is_in_order: bool,
+}
+
+impl Devices<'_> {
+    /// The devices whose neighbours have to be looked up.
+    pub fn wanted(&self) -> impl Iterator<Item = Around<'_>> {
+        self.all.iter().filter(|seen| seen.is_wanted()).map(|seen| Around {
+            client_id: seen.client_id,
+            device_id: seen.device_id,
+            min_ms: seen.min_ms,
+            max_ms: seen.max_ms,
+        })
+    }
+}
+
+impl Seen<'_> {
+    fn is_wanted(&self) -> bool {
+        self.last.is_none_or(|(last_ms, _)| self.min_ms <= last_ms)
+    }
 }
 
 /// What ClickHouse knows of the chains of a batch, at positions before it.
@@ -89,40 +120,46 @@ impl Deriver {
         &self.last
     }
 
-    /// Which devices' neighbours have to be looked up, at positions before the batch: those that are not
-    /// remembered, and those with a reading that is not younger than the last one.
-    pub fn wanted<'a>(&self, batch: &'a [Input<'_>]) -> Vec<Wanted<'a>> {
+    /// What there is in a batch of each device, and which devices' neighbours have to be looked up, at positions
+    /// before the batch: those that are not remembered, and those with a reading that is not younger than the last
+    /// one.
+    pub fn devices<'a>(&self, batch: &'a [Input<'_>]) -> Devices<'a> {
+        let mut devices = Devices::default();
         if self.kind == Kind::Battery {
-            return Vec::new();
+            return devices;
         }
-        let mut spans = ByDevice::<Wanted<'a>>::default();
+        devices.of_points.reserve(points(batch).count());
         for record in batch.iter().filter_map(|input| input.record.as_ref().ok()) {
-            let devices = self.devices_of(record.header.client_id);
+            let hashed = self.devices_of(record.header.client_id);
             for point in record.points.iter().filter(|point| point.quantities.counters().is_some()) {
-                let span = spans.entry(devices.key(&point.device_id)).or_insert(Wanted {
-                    client_id: record.header.client_id,
-                    device_id: &point.device_id,
-                    min_ms: point.time_ms,
-                    max_ms: point.time_ms,
+                let key = hashed.key(&point.device_id);
+                let at = *devices.at.entry(key).or_insert_with(|| {
+                    devices.all.push(Seen {
+                        key,
+                        last: self.last.get(key).copied(),
+                        client_id: record.header.client_id,
+                        device_id: &point.device_id,
+                        min_ms: point.time_ms,
+                        max_ms: i64::MIN,
+                        is_in_order: true,
+                    });
+                    devices.all.len() as u32 - 1
                 });
-                span.min_ms = span.min_ms.min(point.time_ms);
-                span.max_ms = span.max_ms.max(point.time_ms);
+                devices.of_points.push(at);
+                let seen = &mut devices.all[at as usize];
+                seen.is_in_order &= seen.max_ms < point.time_ms;
+                seen.min_ms = seen.min_ms.min(point.time_ms);
+                seen.max_ms = seen.max_ms.max(point.time_ms);
             }
         }
-        spans
-            .into_iter()
-            .filter(|(device, span)| {
-                self.last.get(*device).is_none_or(|(last_ms, _)| span.min_ms <= *last_ms)
-            })
-            .map(|(_, span)| span)
-            .collect()
+        devices
     }
 
-    /// The rows of a batch. `looked_up` is what was found for what was wanted.
+    /// The rows of a batch. `looked_up` is what was found for the devices whose neighbours are wanted.
     pub fn rows(
         &mut self,
         batch: &[Input<'_>],
-        wanted: &[Wanted<'_>],
+        devices: &Devices<'_>,
         looked_up: LookedUp,
     ) -> Result<(Rows, Counts), arrow_schema::ArrowError> {
         let points = points(batch).count();
@@ -135,123 +172,59 @@ impl Deriver {
         };
         let displaced = looked_up.displaced.iter().filter_map(Stored::of_displaced);
         let stored: Vec<Stored> = looked_up.stored.into_iter().map(Stored::from).chain(displaced).collect();
-        let mut chains = self.chains(wanted, &stored);
+        let mut known = self.known(devices, &stored);
+        let mut of_points = devices.of_points.iter().map(|&at| at as usize);
         for (at, input) in batch.iter().enumerate() {
             match &input.record {
                 Err(error) => out.reject_record(input, error),
                 Ok(record) if self.kind == Kind::Battery => out.reported(input, record),
-                Ok(record) => self.counter_record(at, record, batch, &stored, &mut chains, &mut out),
+                Ok(record) => {
+                    out.counter_record(at, record, batch, &stored, &mut of_points, &mut known);
+                }
             }
         }
-        self.remember(chains);
+        self.remember(devices, &known);
         Ok((Rows::finish(out.intervals, out.readings, out.rejected)?, out.counts))
     }
 
-    /// The chains of the devices that were looked up.
-    fn chains(&self, wanted: &[Wanted<'_>], stored: &[Stored]) -> ByDevice<Device> {
-        let mut known =
-            ByDevice::<Vec<Link<Origin>>>::with_capacity_and_hasher(wanted.len(), Default::default());
-        for device in wanted {
-            known.insert(self.devices_of(device.client_id).key(device.device_id), Vec::new());
-        }
+    /// What is known of each device before the first point of the batch.
+    fn known(&self, devices: &Devices<'_>, stored: &[Stored]) -> Vec<Known> {
+        let mut found = vec![Vec::new(); if stored.is_empty() { 0 } else { devices.all.len() }];
         for (at, reading) in stored.iter().enumerate() {
-            // What was displaced is looked up for the whole partition; the devices that are not wanted are left.
-            let links = known.get_mut(&self.devices_of(&reading.client_id).key(&reading.point.device_id));
+            let key = self.devices_of(&reading.client_id).key(&reading.point.device_id);
             let link = link(&reading.point, reading.position, Row::Stored(at));
-            if let (Some(links), Some(link)) = (links, link) {
-                links.push(link);
+            // What was displaced is looked up for the whole partition, whatever the batch has.
+            if let (Some(&device), Some(link)) = (devices.at.get(&key), link) {
+                found[device as usize].push(link);
             }
         }
-        // Of several readings at one time the larger one is the chain's.
-        for links in known.values_mut() {
-            links.sort_unstable_by_key(|link| (link.reading.time_ms, Reverse(link.reading.counters)));
-            links.dedup_by_key(|link| link.reading.time_ms);
-        }
-        let mut chains = ByDevice::with_capacity_and_hasher(known.len(), Default::default());
-        for device in wanted {
-            let key = self.devices_of(device.client_id).key(device.device_id);
-            if let Some(links) = known.remove(&key) {
-                let last = self.last.get(key).copied();
-                chains.insert(key, Device { chain: Chain::new(links), last, known_to_ms: device.max_ms });
-            }
-        }
-        chains
-    }
-
-    fn counter_record(
-        &self,
-        input: usize,
-        record: &Record<'_>,
-        batch: &[Input<'_>],
-        stored: &[Stored],
-        chains: &mut ByDevice<Device>,
-        out: &mut Output,
-    ) {
-        let header = &record.header;
-        let devices = self.devices_of(header.client_id);
-        let mut touched = Vec::with_capacity(record.points.len());
-        for (at, point) in record.points.iter().enumerate() {
-            out.counts.points += 1;
-            let position = batch[input].position(at);
-            let Some(link) = link(point, position, Row::Batch { input, at }) else {
-                out.readings.push(header.client_id, point, header.received_at_ms, position);
-                continue;
-            };
-            let key = devices.key(&point.device_id);
-            let device = chains.entry(key).or_insert_with(|| Device::remembered(self.last.get(key).copied()));
-            out.counts.late += u64::from(device.is_late(point.time_ms));
-            match device.chain.insert(link) {
-                Inserted::Same => {
-                    out.counts.repeated += 1;
-                    continue;
-                }
-                Inserted::Refused => {
-                    out.conflict(header, point, position, position);
-                    continue;
-                }
-                Inserted::New => {}
-                Inserted::Replaced(loser) => {
-                    // The loser is a row of its own: a reading that is only remembered is younger than
-                    // everything it is compared with, or it would have been looked up.
-                    if let Some((header, loser_point)) = row(loser.payload.row, batch, stored) {
-                        out.conflict(&header, loser_point, loser.payload.position, position);
-                    }
-                }
-            }
-            out.readings.push(header.client_id, point, header.received_at_ms, position);
-            touched.push(key);
-        }
-        touched.sort_unstable();
-        touched.dedup();
-        for key in touched {
-            let Some(device) = chains.get_mut(&key) else { continue };
-            for (previous, next) in device.chain.take_changed() {
-                let Some((_, end)) = row(next.payload.row, batch, stored) else { continue };
-                out.intervals.push(&IntervalRow {
-                    client_id: header.client_id,
-                    source: Source::Counter,
-                    interval: &pair(&previous.reading, &next.reading),
-                    end,
-                    received_at_ms: header.received_at_ms,
-                    position: previous.payload.position.max(next.payload.position),
-                });
-            }
-        }
+        let known = |(at, seen): (usize, &Seen<'_>)| match seen.last {
+            Some(last) if !seen.is_wanted() && seen.is_in_order => Known::Last(last, Position::default()),
+            Some((time_ms, counters)) if !seen.is_wanted() => Known::Chain(Chain::new(vec![Link {
+                reading: Reading { time_ms, counters, limits: Limits::default() },
+                payload: Origin { position: Position::default(), row: Row::Remembered },
+            }])),
+            _ => Known::Chain(chain_of(found.get_mut(at).map(std::mem::take).unwrap_or_default())),
+        };
+        devices.all.iter().enumerate().map(known).collect()
     }
 
     /// Remembers the last reading of each device of a batch, where the batch can tell which that is.
-    fn remember(&mut self, chains: ByDevice<Device>) {
-        for (key, device) in chains {
-            let Some(youngest) =
-                device.chain.last().map(|link| (link.reading.time_ms, link.reading.counters))
-            else {
-                continue;
+    fn remember(&mut self, devices: &Devices<'_>, known: &[Known]) {
+        for (seen, known) in devices.all.iter().zip(known) {
+            let youngest = match known {
+                Known::Last(last, _) => *last,
+                Known::Chain(chain) => match chain.last() {
+                    Some(link) => (link.reading.time_ms, link.reading.counters),
+                    None => continue,
+                },
             };
-            match device.last {
-                Some(last) if last.0 > youngest.0 => self.last.put(key, last),
-                _ if youngest.0 <= device.known_to_ms => self.last.put(key, youngest),
+            match seen.last {
+                Some(last) if last.0 > youngest.0 => self.last.put(seen.key, last),
+                // A chain that was looked up lacks no reading up to the youngest of the batch.
+                _ if !seen.is_wanted() || youngest.0 <= seen.max_ms => self.last.put(seen.key, youngest),
                 // The nearest reading behind the batch's own, which need not be the last one.
-                _ => self.last.forget(key),
+                _ => self.last.forget(seen.key),
             }
         }
     }
@@ -271,31 +244,19 @@ impl DevicesOf {
     }
 }
 
-/// A device's chain in a batch.
-struct Device {
-    chain: Chain<Origin>,
-    /// Its last reading, as it was remembered before the batch.
-    last: Option<(i64, wattline_model::Counters)>,
-    /// The chain lacks no reading up to this time, and may lack younger ones.
-    known_to_ms: i64,
+/// What is known of a device as the points of a batch come by.
+enum Known {
+    /// Its readings come in their order, so that its last one, which stood there, is all that the next one needs.
+    Last(Last, Position),
+    /// Any reading may come anywhere.
+    Chain(Chain<Origin>),
 }
 
-impl Device {
-    /// Nothing is known but its last reading, and nothing else is needed.
-    fn remembered(last: Option<(i64, wattline_model::Counters)>) -> Self {
-        /// Of a backlog, a batch has about so many readings of a device.
-        const READINGS: usize = 8;
-        let mut known = Vec::with_capacity(READINGS);
-        known.extend(last.map(|(time_ms, counters)| Link {
-            reading: Reading { time_ms, counters, limits: Limits::default() },
-            payload: Origin { position: Position::default(), row: Row::Remembered },
-        }));
-        Device { chain: Chain::new(known), last, known_to_ms: i64::MAX }
-    }
-
-    fn is_late(&self, time_ms: i64) -> bool {
-        self.chain.last().is_some_and(|last| time_ms < last.reading.time_ms)
-    }
+fn chain_of(mut links: Vec<Link<Origin>>) -> Chain<Origin> {
+    // Of several readings at one time the larger one is the chain's.
+    links.sort_unstable_by_key(|link| (link.reading.time_ms, Reverse(link.reading.counters)));
+    links.dedup_by_key(|link| link.reading.time_ms);
+    Chain::new(links)
 }
 
 /// Where a reading of a chain comes from.
@@ -376,6 +337,100 @@ impl Output {
                 position: input.position(at),
             });
         }
+    }
+
+    /// The points of a record of counter readings are rows themselves, and each gives the intervals that it ends or
+    /// begins. `devices` has the device of each that has all its counters.
+    fn counter_record(
+        &mut self,
+        input: usize,
+        record: &Record<'_>,
+        batch: &[Input<'_>],
+        stored: &[Stored],
+        devices: &mut impl Iterator<Item = usize>,
+        known: &mut [Known],
+    ) {
+        let header = &record.header;
+        // Devices whose chains changed: their intervals are known when all points of the record are.
+        let mut changed = Vec::new();
+        for (at, point) in record.points.iter().enumerate() {
+            self.counts.points += 1;
+            let position = batch[input].position(at);
+            let link = link(point, position, Row::Batch { input, at });
+            if let Some((link, device)) = link.and_then(|link| Some((link, devices.next()?))) {
+                match &mut known[device] {
+                    Known::Last(last, last_position) => {
+                        let previous =
+                            Reading { time_ms: last.0, counters: last.1, limits: Limits::default() };
+                        let position = position.max(*last_position);
+                        self.derived(header, &pair(&previous, &link.reading), point, position);
+                        *last = (link.reading.time_ms, link.reading.counters);
+                        *last_position = link.payload.position;
+                    }
+                    Known::Chain(chain) => {
+                        if !self.insert(chain, link, header, point, batch, stored) {
+                            continue;
+                        }
+                        changed.push(device);
+                    }
+                }
+            }
+            self.readings.push(header.client_id, point, header.received_at_ms, position);
+        }
+        changed.sort_unstable();
+        changed.dedup();
+        for device in changed {
+            let Known::Chain(chain) = &mut known[device] else { continue };
+            for (previous, next) in chain.take_changed() {
+                let Some((_, end)) = row(next.payload.row, batch, stored) else { continue };
+                let position = previous.payload.position.max(next.payload.position);
+                self.derived(header, &pair(&previous.reading, &next.reading), end, position);
+            }
+        }
+    }
+
+    /// Whether the reading is new in its chain.
+    fn insert(
+        &mut self,
+        chain: &mut Chain<Origin>,
+        link: Link<Origin>,
+        header: &Header<'_>,
+        point: &Point<'_>,
+        batch: &[Input<'_>],
+        stored: &[Stored],
+    ) -> bool {
+        let position = link.payload.position;
+        self.counts.late += u64::from(chain.last().is_some_and(|last| point.time_ms < last.reading.time_ms));
+        match chain.insert(link) {
+            Inserted::New => true,
+            Inserted::Same => {
+                self.counts.repeated += 1;
+                false
+            }
+            Inserted::Refused => {
+                self.conflict(header, point, position, position);
+                false
+            }
+            Inserted::Replaced(loser) => {
+                // The loser is a row of its own: a reading that is only remembered is younger than everything it is
+                // compared with, or it would have been looked up.
+                if let Some((header, loser_point)) = row(loser.payload.row, batch, stored) {
+                    self.conflict(&header, loser_point, loser.payload.position, position);
+                }
+                true
+            }
+        }
+    }
+
+    fn derived(&mut self, header: &Header<'_>, interval: &Interval, end: &Point<'_>, position: Position) {
+        self.intervals.push(&IntervalRow {
+            client_id: header.client_id,
+            source: Source::Counter,
+            interval,
+            end,
+            received_at_ms: header.received_at_ms,
+            position,
+        });
     }
 
     fn reject_record(&mut self, input: &Input<'_>, error: &RecordError) {

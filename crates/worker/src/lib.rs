@@ -21,7 +21,7 @@ mod unstored;
 mod words;
 
 pub use columns::Rows;
-pub use derive::{Counts, Deriver, Input, LookedUp, Wanted};
+pub use derive::{Counts, Deriver, Devices, Input, LookedUp};
 pub use metrics::describe_metrics;
 pub use progress::{Progress, SinkProgress};
 pub use rebuild::Rebuild;

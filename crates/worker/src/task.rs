@@ -19,7 +19,7 @@ use wattline_kafka::{CommitError, Delivery, TopicPartition};
 use wattline_parquet_sink::{Kind as FileKind, ParquetSinkError};
 
 use crate::columns::{INTERVALS, READINGS, Rows};
-use crate::derive::{Counts, Deriver, Input, LookedUp, Wanted};
+use crate::derive::{Counts, Deriver, Devices, Input, LookedUp};
 use crate::progress::{ForeignMetadata, Progress, SinkProgress};
 use crate::settings::Settings;
 use crate::sinks::{Files, Offsets, RejectedTopic, Tables};
@@ -279,13 +279,13 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
     pub(crate) async fn store(&mut self, inputs: &[Input<'_>], last: i64) -> Result<(), TaskError> {
         let Some(first) = inputs.first() else { return Ok(()) };
         let began = Instant::now();
-        let wanted = self.deriver.wanted(inputs);
+        let devices = self.deriver.devices(inputs);
         // Rows of this batch may be in ClickHouse already, from the owner before.
         let is_redo = self.progress.is_some_and(|progress| {
             last < progress.clickhouse.done || progress.clickhouse.announced.is_some()
         });
-        let looked_up = self.look_up(&wanted, first.offset, is_redo).await?;
-        let (rows, counts) = self.deriver.rows(inputs, &wanted, looked_up)?;
+        let looked_up = self.look_up(&devices, first.offset, is_redo).await?;
+        let (rows, counts) = self.deriver.rows(inputs, &devices, looked_up)?;
         if self.progress.is_some_and(|progress| last >= progress.clickhouse.done) {
             self.write_tables(&rows, last).await?;
             let now_ms = clock::now_ms();
@@ -311,29 +311,21 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
 
     async fn look_up(
         &mut self,
-        wanted: &[Wanted<'_>],
+        devices: &Devices<'_>,
         first: i64,
         is_redo: bool,
     ) -> Result<LookedUp, TaskError> {
+        let wanted: Vec<Around<'_>> = devices.wanted().collect();
         if wanted.is_empty() {
             return Ok(LookedUp::default());
         }
-        let around: Vec<Around<'_>> = wanted
-            .iter()
-            .map(|wanted| Around {
-                client_id: wanted.client_id,
-                device_id: wanted.device_id,
-                min_ms: wanted.min_ms,
-                max_ms: wanted.max_ms,
-            })
-            .collect();
         let TopicPartition { topic, partition } = &self.partition;
         let _span = self.tracing.look_up(wanted.len());
         let mut backoff = Backoff::new(&self.settings);
         loop {
             let found = async {
                 // In this order: a reading that a late zombie displaces in between is found twice, not never.
-                let stored = self.tables.neighbours(topic, *partition, first, &around).await?;
+                let stored = self.tables.neighbours(topic, *partition, first, &wanted).await?;
                 let displaced = match is_redo {
                     true => self.tables.displaced(topic, *partition, first).await?,
                     false => Vec::new(),

@@ -115,6 +115,12 @@ file_age_max_ms = 5000
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.arg("--config").arg(self.configuration()).args(arguments);
+        // What a shell has set for another installation would win over the file.
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"WATTLINE_"))
+        {
+            command.env_remove(name);
+        }
         if arguments == ["worker"] {
             // As its unit and its container have it.
             command.env("MIMALLOC_PURGE_DELAY", "10000");
