@@ -1,4 +1,5 @@
-//! Readings of counters to the intervals between them.
+//! Readings of counters to the intervals between them, by a chain: as it is for a device that is late, repeats itself
+//! or was looked up. Where readings come in their order the worker needs no chain, but everything else of this.
 
 use anyhow::ensure;
 use wattline_counters::{Chain, LastReadings, Link, Reading, pair};
