@@ -4,10 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use crate::authority::Authority;
 use crate::doctor::{ailments, doctor, named};
 use crate::front;
-use crate::load::{check_ledger, import_fleet, start_fleet};
+use crate::load::{check_ledger, import_fleet, start_fleet_until};
 use crate::points::{BATTERY, MINUTE_MS, ago_ms, all_ok, interval, post_points};
 use crate::process::until;
 use crate::proxy::Proxy;
@@ -109,7 +111,9 @@ fn workers_that_die_and_a_store_that_is_away_lose_nothing_and_double_nothing() {
     let token = site.token("demo");
     import_fleet(&site);
     let gateway = site.gateway(&[]);
-    let fleet = start_fleet(gateway.address, &token, 15, 2_000.0);
+    // It posts until the store was away, however long the workers before take to die.
+    let (enough, told) = oneshot::channel();
+    let fleet = start_fleet_until(gateway.address, &token, 120, 1_000.0, async { told.await.unwrap_or(()) });
 
     // Announced and not there, there and not committed, and committed.
     for step in ["parquet-announced:3", "parquet-sealed:4", "parquet-renamed:3", "parquet-done:2"] {
@@ -127,6 +131,7 @@ fn workers_that_die_and_a_store_that_is_away_lose_nothing_and_double_nothing() {
         (worker.ops.metric("wattline_worker_restarts_total", &[]) >= 1.0).then_some(())
     });
     proxy.mend();
+    let _ = enough.send(());
     let outcome = fleet.join().expect("the fleet");
     site.wait_until_stored();
     worker.process.term();

@@ -43,6 +43,17 @@ pub fn import_fleet(site: &Site) {
 
 /// Posts for so many seconds, on a thread of its own.
 pub fn start_fleet(gateway: SocketAddr, token: &str, seconds: u32, points_per_s: f64) -> JoinHandle<Outcome> {
+    start_fleet_until(gateway, token, seconds, points_per_s, std::future::pending())
+}
+
+/// Posts until `enough`, and for so many seconds at most.
+pub fn start_fleet_until(
+    gateway: SocketAddr,
+    token: &str,
+    seconds: u32,
+    points_per_s: f64,
+    enough: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<Outcome> {
     let settings = Settings {
         target: Target::parse(&format!("http://{gateway}")).expect("a target on this machine"),
         token: token.to_owned(),
@@ -64,9 +75,7 @@ pub fn start_fleet(gateway: SocketAddr, token: &str, seconds: u32, points_per_s:
         reconnect_every_s: 0,
         keep_entries: true,
     };
-    thread::spawn(move || {
-        runtime().block_on(run(settings, std::future::pending(), |_| ())).expect("the fleet runs")
-    })
+    thread::spawn(move || runtime().block_on(run(settings, enough, |_| ())).expect("the fleet runs"))
 }
 
 /// Every point that was answered OK is in both sinks, once; what else is there may be there. The derived
