@@ -26,7 +26,7 @@ const FAR_APART_MS: i64 = 48 * 3_600 * 1_000;
 const TIME_MS_MAX: i64 = 4_102_444_800_000;
 
 /// A device and the times of its readings in a batch: earliest and latest, both included.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Around<'a> {
     pub client_id: &'a str,
     pub device_id: &'a str,

@@ -57,10 +57,8 @@ struct Seen<'a> {
     key: u128,
     /// Its last reading, as it was remembered before the batch.
     last: Option<Last>,
-    client_id: &'a str,
-    device_id: &'a str,
-    min_ms: i64,
-    max_ms: i64,
+    /// Its name, and the times of its readings.
+    span: Around<'a>,
     /// Whether each of its readings is younger than the one before it in the batch.
     is_in_order: bool,
 }
@@ -68,18 +66,13 @@ struct Seen<'a> {
 impl Devices<'_> {
     /// The devices whose neighbours have to be looked up.
     pub fn wanted(&self) -> impl Iterator<Item = Around<'_>> {
-        self.all.iter().filter(|seen| seen.is_wanted()).map(|seen| Around {
-            client_id: seen.client_id,
-            device_id: seen.device_id,
-            min_ms: seen.min_ms,
-            max_ms: seen.max_ms,
-        })
+        self.all.iter().filter(|seen| seen.is_wanted()).map(|seen| seen.span)
     }
 }
 
 impl Seen<'_> {
     fn is_wanted(&self) -> bool {
-        self.last.is_none_or(|(last_ms, _)| self.min_ms <= last_ms)
+        self.last.is_none_or(|(last_ms, _)| self.span.min_ms <= last_ms)
     }
 }
 
@@ -137,19 +130,21 @@ impl Deriver {
                     devices.all.push(Seen {
                         key,
                         last: self.last.get(key).copied(),
-                        client_id: record.header.client_id,
-                        device_id: &point.device_id,
-                        min_ms: point.time_ms,
-                        max_ms: i64::MIN,
+                        span: Around {
+                            client_id: record.header.client_id,
+                            device_id: &point.device_id,
+                            min_ms: point.time_ms,
+                            max_ms: i64::MIN,
+                        },
                         is_in_order: true,
                     });
                     devices.all.len() as u32 - 1
                 });
                 devices.of_points.push(at);
                 let seen = &mut devices.all[at as usize];
-                seen.is_in_order &= seen.max_ms < point.time_ms;
-                seen.min_ms = seen.min_ms.min(point.time_ms);
-                seen.max_ms = seen.max_ms.max(point.time_ms);
+                seen.is_in_order &= seen.span.max_ms < point.time_ms;
+                seen.span.min_ms = seen.span.min_ms.min(point.time_ms);
+                seen.span.max_ms = seen.span.max_ms.max(point.time_ms);
             }
         }
         devices
@@ -189,7 +184,7 @@ impl Deriver {
 
     /// What is known of each device before the first point of the batch.
     fn known(&self, devices: &Devices<'_>, stored: &[Stored]) -> Vec<Known> {
-        let mut found = vec![Vec::new(); if stored.is_empty() { 0 } else { devices.all.len() }];
+        let mut found = vec![Vec::new(); devices.all.len()];
         for (at, reading) in stored.iter().enumerate() {
             let key = self.devices_of(&reading.client_id).key(&reading.point.device_id);
             let link = link(&reading.point, reading.position, Row::Stored(at));
@@ -198,31 +193,29 @@ impl Deriver {
                 found[device as usize].push(link);
             }
         }
-        let known = |(at, seen): (usize, &Seen<'_>)| match seen.last {
-            Some(last) if !seen.is_wanted() && seen.is_in_order => Known::Last(last, Position::default()),
-            Some((time_ms, counters)) if !seen.is_wanted() => Known::Chain(Chain::new(vec![Link {
-                reading: Reading { time_ms, counters, limits: Limits::default() },
-                payload: Origin { position: Position::default(), row: Row::Remembered },
-            }])),
-            _ => Known::Chain(chain_of(found.get_mut(at).map(std::mem::take).unwrap_or_default())),
+        let known = |(seen, found): (&Seen<'_>, _)| match seen.last {
+            Some(last) if !seen.is_wanted() && seen.is_in_order => Known::Last(remembered(last)),
+            Some(last) if !seen.is_wanted() => Known::Chain(Chain::new(vec![remembered(last)])),
+            _ => Known::Chain(chain_of(found)),
         };
-        devices.all.iter().enumerate().map(known).collect()
+        devices.all.iter().zip(found).map(known).collect()
     }
 
     /// Remembers the last reading of each device of a batch, where the batch can tell which that is.
     fn remember(&mut self, devices: &Devices<'_>, known: &[Known]) {
         for (seen, known) in devices.all.iter().zip(known) {
             let youngest = match known {
-                Known::Last(last, _) => *last,
+                Known::Last(link) => link,
                 Known::Chain(chain) => match chain.last() {
-                    Some(link) => (link.reading.time_ms, link.reading.counters),
+                    Some(link) => link,
                     None => continue,
                 },
             };
+            let youngest = (youngest.reading.time_ms, youngest.reading.counters);
             match seen.last {
                 Some(last) if last.0 > youngest.0 => self.last.put(seen.key, last),
                 // A chain that was looked up lacks no reading up to the youngest of the batch.
-                _ if !seen.is_wanted() || youngest.0 <= seen.max_ms => self.last.put(seen.key, youngest),
+                _ if !seen.is_wanted() || youngest.0 <= seen.span.max_ms => self.last.put(seen.key, youngest),
                 // The nearest reading behind the batch's own, which need not be the last one.
                 _ => self.last.forget(seen.key),
             }
@@ -246,10 +239,17 @@ impl DevicesOf {
 
 /// What is known of a device as the points of a batch come by.
 enum Known {
-    /// Its readings come in their order, so that its last one, which stood there, is all that the next one needs.
-    Last(Last, Position),
+    /// Its readings come in their order, so that its last one is all that the next one needs.
+    Last(Link<Origin>),
     /// Any reading may come anywhere.
     Chain(Chain<Origin>),
+}
+
+fn remembered((time_ms, counters): Last) -> Link<Origin> {
+    Link {
+        reading: Reading { time_ms, counters, limits: Limits::default() },
+        payload: Origin { position: Position::default(), row: Row::Remembered },
+    }
 }
 
 fn chain_of(mut links: Vec<Link<Origin>>) -> Chain<Origin> {
@@ -359,13 +359,9 @@ impl Output {
             let link = link(point, position, Row::Batch { input, at });
             if let Some((link, device)) = link.and_then(|link| Some((link, devices.next()?))) {
                 match &mut known[device] {
-                    Known::Last(last, last_position) => {
-                        let previous =
-                            Reading { time_ms: last.0, counters: last.1, limits: Limits::default() };
-                        let position = position.max(*last_position);
-                        self.derived(header, &pair(&previous, &link.reading), point, position);
-                        *last = (link.reading.time_ms, link.reading.counters);
-                        *last_position = link.payload.position;
+                    Known::Last(last) => {
+                        self.derived(header, last, &link, point);
+                        *last = link;
                     }
                     Known::Chain(chain) => {
                         if !self.insert(chain, link, header, point, batch, stored) {
@@ -383,8 +379,7 @@ impl Output {
             let Known::Chain(chain) = &mut known[device] else { continue };
             for (previous, next) in chain.take_changed() {
                 let Some((_, end)) = row(next.payload.row, batch, stored) else { continue };
-                let position = previous.payload.position.max(next.payload.position);
-                self.derived(header, &pair(&previous.reading, &next.reading), end, position);
+                self.derived(header, previous, next, end);
             }
         }
     }
@@ -422,14 +417,21 @@ impl Output {
         }
     }
 
-    fn derived(&mut self, header: &Header<'_>, interval: &Interval, end: &Point<'_>, position: Position) {
+    /// The interval between two readings, the second of which is that of the point.
+    fn derived(
+        &mut self,
+        header: &Header<'_>,
+        previous: &Link<Origin>,
+        next: &Link<Origin>,
+        end: &Point<'_>,
+    ) {
         self.intervals.push(&IntervalRow {
             client_id: header.client_id,
             source: Source::Counter,
-            interval,
+            interval: &pair(&previous.reading, &next.reading),
             end,
             received_at_ms: header.received_at_ms,
-            position,
+            position: previous.payload.position.max(next.payload.position),
         });
     }
 
