@@ -62,6 +62,18 @@ impl ParquetSinkError {
         }
     }
 
+    /// What the object store answered, where it refused by a status that says why.
+    pub fn refusal(&self) -> Option<Refusal> {
+        use object_store::Error;
+        match self {
+            Self::Store { source: Error::NotFound { .. }, .. } => Some(Refusal::NotFound),
+            Self::Store { source: Error::PermissionDenied { .. } | Error::Unauthenticated { .. }, .. } => {
+                Some(Refusal::NotAllowed)
+            }
+            _ => None,
+        }
+    }
+
     /// A short name of the kind, for metrics.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -70,5 +82,35 @@ impl ParquetSinkError {
             Self::Store { .. } => "store",
             Self::Format { .. } => "format",
         }
+    }
+}
+
+/// Why an object store refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no such bucket or object.
+    NotFound,
+    /// Who we are is not known there, or may not do it.
+    NotAllowed,
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_store_refuses_by_its_status_and_not_by_what_its_words_contain() {
+        let refusal =
+            |source| ParquetSinkError::Store { doing: "put", object: "s3://b/a".into(), source }.refusal();
+        let (path, source) = (String::new(), "nothing there".into());
+        assert_eq!(refusal(Error::NotFound { path, source }), Some(Refusal::NotFound));
+        let (path, source) = (String::new(), "not yours".into());
+        assert_eq!(refusal(Error::PermissionDenied { path, source }), Some(Refusal::NotAllowed));
+        let (path, source) = (String::new(), "who are you".into());
+        assert_eq!(refusal(Error::Unauthenticated { path, source }), Some(Refusal::NotAllowed));
+        let away = "PUT https://localhost:4040/ in 764.940124ms: connection refused".into();
+        assert_eq!(refusal(Error::Generic { store: "S3", source: away }), None);
     }
 }

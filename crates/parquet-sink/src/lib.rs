@@ -31,7 +31,7 @@ mod replacement;
 mod store;
 
 pub use bucket::{Bucket, BucketSettings};
-pub use error::ParquetSinkError;
+pub use error::{ParquetSinkError, Refusal};
 pub use folder::Folder;
 pub use metrics::describe_metrics;
 pub use moved::Move;

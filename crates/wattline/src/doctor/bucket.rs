@@ -1,6 +1,6 @@
 //! The bucket of the Parquet files.
 
-use wattline_parquet_sink::Bucket;
+use wattline_parquet_sink::{Bucket, ParquetSinkError, Refusal};
 
 use super::check::Check;
 use super::{blocking, words};
@@ -34,28 +34,31 @@ pub(super) async fn examine(bucket: Bucket) -> Vec<Check> {
             });
         }
         Err(cause) => {
-            let found = words(&cause);
-            let advice = advice(&found);
-            checks.push(Check::failed("bucket.objects", found, advice));
+            checks.push(Check::failed("bucket.objects", words(&cause), advice(&cause)));
         }
     }
     checks
 }
 
-/// The stores tell apart what is wrong by their own words, and by the status of the answer.
-fn advice(found: &str) -> String {
-    let says = |word: &str| found.contains(word);
-    if says("NoSuchBucket") || says("404") {
-        "make the bucket, or mend parquet.dir; Wattline makes none".to_owned()
-    } else if says("401") || says("403") || says("InvalidAccessKeyId") || says("SignatureDoesNotMatch") {
-        "see who we are there ([bucket] of docs/configuration.md); it has to be allowed to put, list, read and, for \
-         this check, delete objects"
-            .to_owned()
-    } else if says("301") || says("redirect") {
-        "the bucket is in another region: set bucket.region".to_owned()
-    } else {
-        "see that the store can be reached from here, and bucket.endpoint, bucket.tls_ca_file and who we are there; \
-         without keys the machine's own role is asked for, which only a machine of the cloud has"
-            .to_owned()
+/// A refusal is told by the store's status. Of a redirection there are only words.
+fn advice(cause: &anyhow::Error) -> String {
+    let refusal = cause.downcast_ref().and_then(ParquetSinkError::refusal);
+    let is_redirected = || {
+        let found = words(cause);
+        found.contains("status code: 301") || found.contains("redirect")
+    };
+    match refusal {
+        Some(Refusal::NotFound) => "make the bucket, or mend parquet.dir; Wattline makes none".to_owned(),
+        Some(Refusal::NotAllowed) => {
+            "see who we are there ([bucket] of docs/configuration.md); it has to be allowed to put, list, read and, \
+             for this check, delete objects"
+                .to_owned()
+        }
+        None if is_redirected() => "the bucket is in another region: set bucket.region".to_owned(),
+        None => {
+            "see that the store can be reached from here, and bucket.endpoint, bucket.tls_ca_file and who we are there; \
+             without keys the machine's own role is asked for, which only a machine of the cloud has"
+                .to_owned()
+        }
     }
 }
