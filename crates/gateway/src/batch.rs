@@ -1,5 +1,5 @@
 use wattline_directory::api::DeviceType;
-use wattline_directory::{ClientHandle, DeviceView};
+use wattline_directory::{ClientHandle, DeviceLimits, DeviceView};
 use wattline_kafka::{Appended, Record};
 use wattline_model::{Kind, Limits, Point};
 use wattline_wire::record::{self, Header};
@@ -20,6 +20,10 @@ pub(crate) enum Outcome {
     NotABattery,
 }
 
+/// Points whose devices are looked up one right after the other: where each of them is in memory is not near, and so
+/// the processor waits for several at once.
+const LOOK_UPS: usize = 32;
+
 /// Takes the points of one request: those that are accepted go, encoded, into a record for each partition.
 pub(crate) struct Batch<'a> {
     kind: Kind,
@@ -28,15 +32,74 @@ pub(crate) struct Batch<'a> {
     settings: &'a Settings,
     /// Of devices that came before any were added; later ones know their own.
     partitions: u32,
-    header: Header<'a>,
+    /// Points that keep the rules, and whose devices are not looked up yet.
+    waiting: Vec<Waiting<'a>>,
     outcomes: Vec<Outcome>,
+    records: Records<'a>,
+}
+
+struct Waiting<'a> {
+    /// Which of the request's points it is.
+    at: usize,
+    device_hash: u64,
+    point: Point<'a>,
+}
+
+/// The points of a request, each with what is known of it, and the records of those that are accepted.
+pub(crate) struct Encoded<'a> {
+    pub outcomes: Vec<Outcome>,
+    records: Records<'a>,
+}
+
+impl Encoded<'_> {
+    pub(crate) fn records(&self) -> Vec<Record<'_>> {
+        let Records { full, open, .. } = &self.records;
+        let full = full.iter().map(|(partition, value)| (*partition, value));
+        let open = (0..).zip(open).filter(|(_, value)| !value.is_empty());
+        full.chain(open).map(|(partition, value)| Record { partition: partition as i32, value }).collect()
+    }
+}
+
+struct Records<'a> {
+    header: Header<'a>,
+    /// What a record is expected to need.
+    bytes: usize,
+    bytes_max: usize,
     /// The open record of each partition; empty where the request has no point for it.
     open: Vec<Vec<u8>>,
     /// Records that were closed because the next point would have made them too large for Kafka.
     full: Vec<(u32, Vec<u8>)>,
 }
 
+impl Records<'_> {
+    fn push(&mut self, partition: u32, kind: Kind, point: &Point<'_>) {
+        if self.open.len() <= partition as usize {
+            self.open.resize_with(partition as usize + 1, Vec::new);
+        }
+        let open = &mut self.open[partition as usize];
+        if open.is_empty() {
+            open.reserve(self.bytes);
+            record::begin(open, &self.header);
+        }
+        let before = open.len();
+        record::push(open, kind, point);
+        if open.len() > self.bytes_max {
+            let last = open.split_off(before);
+            let full = std::mem::take(open);
+            record::begin(open, &self.header);
+            open.extend_from_slice(&last);
+            self.full.push((partition, full));
+        }
+    }
+
+    fn clear(&mut self) {
+        self.open.iter_mut().for_each(Vec::clear);
+        self.full.clear();
+    }
+}
+
 impl<'a> Batch<'a> {
+    /// For the points of a body of so many bytes.
     pub(crate) fn new(
         kind: Kind,
         client: &'a ClientHandle,
@@ -44,92 +107,88 @@ impl<'a> Batch<'a> {
         settings: &'a Settings,
         partitions: u32,
         header: Header<'a>,
+        body_bytes: usize,
     ) -> Self {
-        let open = vec![Vec::new(); partitions as usize];
-        Batch {
-            kind,
-            client,
-            devices,
-            settings,
-            partitions,
+        /// A point takes a seventh of its JSON, and partitions have not all the same number of them.
+        const SHARE: usize = 5;
+        /// The names of client and request, and a point.
+        const BYTES_MIN: usize = 256;
+        let records = Records {
             header,
-            outcomes: Vec::new(),
-            open,
+            bytes: BYTES_MIN + body_bytes / SHARE / partitions as usize,
+            bytes_max: settings.record_bytes_max,
+            open: vec![Vec::new(); partitions as usize],
             full: Vec::new(),
-        }
-    }
-
-    pub(crate) fn outcomes(&self) -> &[Outcome] {
-        &self.outcomes
-    }
-
-    pub(crate) fn into_outcomes(self) -> Vec<Outcome> {
-        self.outcomes
-    }
-
-    pub(crate) fn records(&self) -> Vec<Record<'_>> {
-        let full = self.full.iter().map(|(partition, value)| (*partition, value));
-        let open = (0..).zip(&self.open).filter(|(_, value)| !value.is_empty());
-        full.chain(open).map(|(partition, value)| Record { partition: partition as i32, value }).collect()
-    }
-
-    fn accept(&mut self, mut point: Point<'_>) -> Outcome {
-        let hash = device_hash(&self.client.id, &point.device_id);
-        let Some(limits) = self.devices.get(hash, self.client.index, &point.device_id) else {
-            return Outcome::UnknownDevice;
         };
-        if limits.device_type != DeviceType::Battery {
-            return Outcome::NotABattery;
+        let waiting = Vec::new();
+        Batch { kind, client, devices, settings, partitions, waiting, outcomes: Vec::new(), records }
+    }
+
+    pub(crate) fn finish(mut self) -> Encoded<'a> {
+        self.look_up();
+        Encoded { outcomes: self.outcomes, records: self.records }
+    }
+
+    /// Looks up the devices of the points that wait, and adds those that are accepted to their records.
+    fn look_up(&mut self) {
+        let mut found = [None; LOOK_UPS];
+        for (found, waiting) in found.iter_mut().zip(&self.waiting) {
+            *found = self.devices.get(waiting.device_hash, self.client.index, &waiting.point.device_id);
         }
-        if self.kind == Kind::BatteryCounter {
-            let rated =
-                |declared_w: u32| if declared_w == 0 { self.settings.battery_limit_w } else { declared_w };
-            point.limits = Limits {
-                battery_charge_w: rated(limits.charge_w),
-                battery_discharge_w: rated(limits.discharge_w),
-                home_w: self.settings.home_limit_w,
-                solar_w: self.settings.solar_limit_w,
-                modulus_mwh: limits.modulus_mwh,
+        for (found, waiting) in found.into_iter().zip(self.waiting.drain(..)) {
+            let Waiting { at, device_hash, mut point } = waiting;
+            let Some(limits) = found else { continue };
+            if limits.device_type != DeviceType::Battery {
+                self.outcomes[at] = Outcome::NotABattery;
+                continue;
+            }
+            if self.kind == Kind::BatteryCounter {
+                point.limits = stamped(&limits, self.settings);
+            }
+            let partitions = match limits.partitions {
+                0 => self.partitions,
+                own => own.into(),
             };
+            let partition = partition_of(device_hash, partitions);
+            self.records.push(partition, self.kind, &point);
+            self.outcomes[at] = Outcome::Accepted { partition };
         }
-        let partitions = match limits.partitions {
-            0 => self.partitions,
-            own => own.into(),
-        };
-        let partition = partition_of(hash, partitions);
-        if self.open.len() <= partition as usize {
-            self.open.resize_with(partitions as usize, Vec::new);
-        }
-        let open = &mut self.open[partition as usize];
-        if open.is_empty() {
-            record::begin(open, &self.header);
-        }
-        let before = open.len();
-        record::push(open, self.kind, &point);
-        if open.len() > self.settings.record_bytes_max {
-            let last = open.split_off(before);
-            let full = std::mem::take(open);
-            record::begin(open, &self.header);
-            open.extend_from_slice(&last);
-            self.full.push((partition, full));
-        }
-        Outcome::Accepted { partition }
     }
 }
 
-impl<'a> PointSink<'a> for Batch<'_> {
+/// What a counter reading of the device is judged by.
+fn stamped(limits: &DeviceLimits, settings: &Settings) -> Limits {
+    let rated = |declared_w: u32| if declared_w == 0 { settings.battery_limit_w } else { declared_w };
+    Limits {
+        battery_charge_w: rated(limits.charge_w),
+        battery_discharge_w: rated(limits.discharge_w),
+        home_w: settings.home_limit_w,
+        solar_w: settings.solar_limit_w,
+        modulus_mwh: limits.modulus_mwh,
+    }
+}
+
+impl<'a> PointSink<'a> for Batch<'a> {
     fn point(&mut self, point: Result<Point<'a>, Invalid>) {
-        let outcome = match point {
-            Ok(point) => self.accept(point),
-            Err(invalid) => Outcome::Invalid(invalid),
-        };
-        self.outcomes.push(outcome);
+        let at = self.outcomes.len();
+        match point {
+            Ok(point) => {
+                // Until it is found.
+                self.outcomes.push(Outcome::UnknownDevice);
+                let device_hash = device_hash(&self.client.id, &point.device_id);
+                self.waiting.push(Waiting { at, device_hash, point });
+                if self.waiting.len() == LOOK_UPS {
+                    self.look_up();
+                }
+            }
+            Err(invalid) => self.outcomes.push(Outcome::Invalid(invalid)),
+        }
     }
 
     fn restart(&mut self) {
+        self.waiting.clear();
         self.outcomes.clear();
-        self.open.iter_mut().for_each(Vec::clear);
-        self.full.clear();
+        self.records.clear();
     }
 }
 

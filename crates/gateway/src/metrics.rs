@@ -1,7 +1,12 @@
+use std::cell::RefCell;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
 use wattline_model::Kind;
 
 use crate::batch::{Outcome, Tally};
@@ -98,24 +103,68 @@ pub(crate) fn bounds(in_flight_bytes_max: usize, connections_max: usize) {
     gauge!("wattline_gateway_connections_max").set(connections_max as f64);
 }
 
+/// The handles of a metric by the values of its labels. Every request counts, and to look a handle up by the names
+/// of a metric and its labels costs far more than counting does.
+struct Known<H>(Vec<([&'static str; 2], H)>);
+
+impl<H> Known<H> {
+    fn get(&mut self, labels: [&'static str; 2], look_up: impl FnOnce() -> H) -> &H {
+        let at = self.0.iter().position(|(known, _)| *known == labels).unwrap_or_else(|| {
+            self.0.push((labels, look_up()));
+            self.0.len() - 1
+        });
+        &self.0[at].1
+    }
+}
+
+/// What a thread has counted. All labels are of small fixed sets.
+struct OfThread {
+    requests: Known<Counter>,
+    request_seconds: Known<Histogram>,
+    body_bytes: Known<Counter>,
+    points: Known<Counter>,
+}
+
+thread_local! {
+    static OF_THREAD: RefCell<OfThread> = const {
+        RefCell::new(OfThread {
+            requests: Known(Vec::new()),
+            request_seconds: Known(Vec::new()),
+            body_bytes: Known(Vec::new()),
+            points: Known(Vec::new()),
+        })
+    };
+}
+
+static IN_FLIGHT_REQUESTS: LazyLock<Gauge> = LazyLock::new(|| gauge!("wattline_gateway_in_flight_requests"));
+
 /// A request that is under way for as long as this lives: one whose client goes away is dropped unanswered.
 pub(crate) struct UnderWay;
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        gauge!("wattline_gateway_in_flight_requests").decrement(1.0);
+        IN_FLIGHT_REQUESTS.decrement(1.0);
     }
 }
 
 pub(crate) fn request_began() -> UnderWay {
-    gauge!("wattline_gateway_in_flight_requests").increment(1.0);
+    IN_FLIGHT_REQUESTS.increment(1.0);
     UnderWay
 }
 
 pub(crate) fn request_answered(endpoint: &'static str, status: StatusCode, took: Duration) {
-    counter!("wattline_gateway_requests_total", "endpoint" => endpoint, "status" => status_label(status))
-        .increment(1);
-    histogram!("wattline_gateway_request_seconds", "endpoint" => endpoint).record(took.as_secs_f64());
+    let status = status_label(status);
+    OF_THREAD.with_borrow_mut(|known| {
+        let requests = known.requests.get(
+            [endpoint, status],
+            || counter!("wattline_gateway_requests_total", "endpoint" => endpoint, "status" => status),
+        );
+        requests.increment(1);
+        let seconds = known
+            .request_seconds
+            .get([endpoint, ""], || histogram!("wattline_gateway_request_seconds", "endpoint" => endpoint));
+        seconds.record(took.as_secs_f64());
+    });
 }
 
 pub(crate) fn denied(reason: &'static str) {
@@ -129,15 +178,26 @@ pub(crate) fn forwarded(upstream: &'static str, status: Option<StatusCode>) {
 }
 
 pub(crate) fn body_read(kind: Kind, bytes: usize) {
-    counter!("wattline_gateway_body_bytes_total", "kind" => kind.name()).increment(bytes as u64);
+    OF_THREAD.with_borrow_mut(|known| {
+        let body_bytes = known
+            .body_bytes
+            .get([kind.name(), ""], || counter!("wattline_gateway_body_bytes_total", "kind" => kind.name()));
+        body_bytes.increment(bytes as u64);
+    });
 }
 
 pub(crate) fn points_answered(kind: Kind, tally: &Tally, outcomes: &[Outcome]) {
-    for (outcome, points) in [("ok", tally.ok), ("unconfirmed", tally.unconfirmed), ("failed", tally.failed)]
-    {
-        counter!("wattline_gateway_points_total", "kind" => kind.name(), "outcome" => outcome)
-            .increment(points);
-    }
+    OF_THREAD.with_borrow_mut(|known| {
+        for (outcome, count) in
+            [("ok", tally.ok), ("unconfirmed", tally.unconfirmed), ("failed", tally.failed)]
+        {
+            let points = known.points.get(
+                [kind.name(), outcome],
+                || counter!("wattline_gateway_points_total", "kind" => kind.name(), "outcome" => outcome),
+            );
+            points.increment(count);
+        }
+    });
     if tally.failed == 0 {
         return;
     }

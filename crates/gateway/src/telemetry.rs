@@ -32,19 +32,20 @@ pub(crate) async fn telemetry(call: &Call<'_>, kind: Kind, incoming: &mut Incomi
         let received_at_ms = clock::now_ms();
         let header = Header { client_id: &client.id, request_id: request_id.as_str(), received_at_ms };
         let partitions = gateway.partitions(kind);
-        let mut batch =
-            Batch::new(kind, client, gateway.snapshot.devices(), &gateway.settings, partitions, header);
+        let devices = gateway.snapshot.devices();
+        let mut batch = Batch::new(kind, client, devices, &gateway.settings, partitions, header, json.len());
         Decoder::new(kind)
             .decode(&json, bounds(gateway, received_at_ms), &mut batch)
             .map_err(Problem::from)?;
-        limit_rate(gateway, client, batch.outcomes().len())?;
-        let (topic, records) = (gateway.settings.topic(kind), batch.records());
+        let encoded = batch.finish();
+        limit_rate(gateway, client, encoded.outcomes.len())?;
+        let (topic, records) = (gateway.settings.topic(kind), encoded.records());
         let sending =
             call.trace.filter(|_| !records.is_empty()).map(|of| trace::send(of, topic, records.len()));
         let traceparent = sending.as_ref().map(Span::traceparent);
         let appending = (!records.is_empty())
             .then(|| gateway.producer.append_traced(topic, &records, traceparent.as_deref()));
-        (batch.into_outcomes(), appending, sending)
+        (encoded.outcomes, appending, sending)
     };
     // Kafka may take its time, and the body is not needed any more.
     drop(json);

@@ -67,9 +67,9 @@ impl ParquetSinkError {
         use object_store::Error;
         match self {
             Self::Store { source: Error::NotFound { .. }, .. } => Some(Refusal::NotFound),
-            Self::Store { source: Error::PermissionDenied { .. } | Error::Unauthenticated { .. }, .. } => {
-                Some(Refusal::NotAllowed)
-            }
+            Self::Store {
+                source: Error::PermissionDenied { .. } | Error::Unauthenticated { .. }, ..
+            } => Some(Refusal::NotAllowed),
             _ => None,
         }
     }

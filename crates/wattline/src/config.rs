@@ -231,7 +231,7 @@ impl Default for Gateway {
             delivery_timeout_ms: 10_000,
             producer_queue_bytes_max: 64 << 20,
             linger_ms: 5,
-            compression: "lz4".into(),
+            compression: "none".into(),
             stall_max_ms: 5_000,
             past_max_hours: 35 * 24,
             future_max_s: 300,

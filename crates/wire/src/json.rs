@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::number::Decimal;
+use crate::number::{Decimal, short_thousandths};
 
 /// Arrays and objects inside each other, the outermost one included.
 pub const DEPTH_MAX: u32 = 32;
@@ -19,11 +19,49 @@ pub struct Malformed {
 }
 
 /// Where the parser stands in its text.
+///
+/// What stands in strings is held to UTF-8 as it is passed; outside of them JSON has nothing but ASCII.
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor<'a> {
-    text: &'a str,
     bytes: &'a [u8],
     at: usize,
+}
+
+/// A key with its closing quote and its colon, `key":`, as nearly everybody writes it: no white space between them.
+///
+/// It is compared a word at a time, as calling a comparison of bytes costs more than so few bytes do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key {
+    words: [u64; Key::BYTES_MAX / 8],
+    /// The bits of the words that are compared.
+    masks: [u64; Key::BYTES_MAX / 8],
+    length: usize,
+}
+
+impl Key {
+    const BYTES_MAX: usize = 48;
+
+    pub(crate) const fn new(name: &str) -> Self {
+        let (name, mut key) = (name.as_bytes(), Key { words: [0; _], masks: [0; _], length: name.len() + 2 });
+        assert!(key.length <= Self::BYTES_MAX);
+        let mut at = 0;
+        while at < key.length {
+            let byte = if at < name.len() { name[at] } else { b"\":"[at - name.len()] };
+            key.words[at / 8] |= (byte as u64) << (at % 8 * 8);
+            key.masks[at / 8] |= 0xFF << (at % 8 * 8);
+            at += 1;
+        }
+        key
+    }
+
+    #[inline]
+    fn stands_in(&self, bytes: &[u8; Self::BYTES_MAX]) -> bool {
+        let mut differ = 0;
+        for (at, bytes) in bytes.as_chunks().0.iter().enumerate() {
+            differ |= (u64::from_le_bytes(*bytes) ^ self.words[at]) & self.masks[at];
+        }
+        differ == 0
+    }
 }
 
 /// What kind of value begins here.
@@ -39,8 +77,8 @@ pub(crate) enum Starts {
 }
 
 impl<'a> Cursor<'a> {
-    pub(crate) fn new(text: &'a str) -> Self {
-        Cursor { text, bytes: text.as_bytes(), at: 0 }
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Cursor { bytes, at: 0 }
     }
 
     pub(crate) fn fail<T>(&self, what: &'static str) -> Result<T, Malformed> {
@@ -115,20 +153,12 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Takes `key"` and the colon after it when they stand next, the opening quote being taken already.
+    /// Takes this key, its closing quote and its colon when they stand next, the opening quote being taken already.
     #[inline]
-    pub(crate) fn take_key(&mut self, key: &[u8]) -> bool {
-        let rest = &self.bytes[self.at..];
-        if rest.len() > key.len() + 1 && &rest[..key.len()] == key && rest[key.len()] == b'"' {
-            let before = self.at;
-            self.at += key.len() + 1;
-            if self.next_token() == Some(b':') {
-                self.at += 1;
-                return true;
-            }
-            self.at = before;
-        }
-        false
+    pub(crate) fn take_key(&mut self, key: &Key) -> bool {
+        let stands = self.bytes[self.at..].first_chunk().is_some_and(|bytes| key.stands_in(bytes));
+        self.at += if stands { key.length } else { 0 };
+        stands
     }
 
     #[inline]
@@ -167,19 +197,46 @@ impl<'a> Cursor<'a> {
         self.string_rest()
     }
 
+    /// The bytes of the string that begins here, for whom they are enough.
+    pub(crate) fn string_bytes(&mut self) -> Result<Cow<'a, [u8]>, Malformed> {
+        self.expect(b'"', "expected a string")?;
+        let end = plain_end(self.bytes, self.at);
+        let plain = &self.bytes[self.at..end];
+        if self.bytes.get(end) == Some(&b'"') && plain.is_ascii() {
+            self.at = end + 1;
+            return Ok(Cow::Borrowed(plain));
+        }
+        Ok(match self.string_rest()? {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        })
+    }
+
     /// The rest of a string whose opening quote is taken: borrowed, unless it has escapes.
     #[inline]
     fn string_rest(&mut self) -> Result<Cow<'a, str>, Malformed> {
-        let from = self.at;
-        self.at = plain_end(self.bytes, self.at);
+        let text = self.plain_text()?;
         if self.peek() == Some(b'"') {
-            let text = &self.text[from..self.at];
             self.at += 1;
             return Ok(Cow::Borrowed(text));
         }
-        let mut unescaped = String::from(&self.text[from..self.at]);
+        let mut unescaped = text.to_owned();
         self.escaped_rest(|run| unescaped.push_str(run))?;
         Ok(Cow::Owned(unescaped))
+    }
+
+    /// The run of plain characters of a string.
+    #[inline]
+    fn plain_text(&mut self) -> Result<&'a str, Malformed> {
+        let from = self.at;
+        self.at = plain_end(self.bytes, self.at);
+        self.text(from)
+    }
+
+    /// What was passed from there on.
+    #[inline]
+    fn text(&self, from: usize) -> Result<&'a str, Malformed> {
+        std::str::from_utf8(&self.bytes[from..self.at]).or_else(|_| self.fail("invalid UTF-8"))
     }
 
     /// The rest of a string from its first special byte on, run by run, up to and with the closing quote.
@@ -198,9 +255,7 @@ impl<'a> Cursor<'a> {
                 Some(_) => return self.fail("control character in a string"),
                 None => return self.fail("unexpected end in a string"),
             }
-            let from = self.at;
-            self.at = plain_end(self.bytes, self.at);
-            run(&self.text[from..self.at]);
+            run(self.plain_text()?);
         }
     }
 
@@ -247,7 +302,15 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    #[inline]
+    /// Takes a number of the usual length when one stands next, in thousandths.
+    #[inline(always)]
+    pub(crate) fn take_short_number(&mut self) -> Option<u64> {
+        self.skip_space();
+        let (thousandths, length) = self.bytes[self.at..].first_chunk().and_then(short_thousandths)?;
+        self.at += length;
+        Some(thousandths)
+    }
+
     pub(crate) fn number(&mut self) -> Result<Decimal, Malformed> {
         let rest = &self.bytes[self.at..];
         match Decimal::parse(rest) {
@@ -297,7 +360,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn skip_string_rest(&mut self) -> Result<(), Malformed> {
-        self.at = plain_end(self.bytes, self.at);
+        self.plain_text()?;
         if self.peek() == Some(b'"') {
             self.at += 1;
             return Ok(());
@@ -310,7 +373,7 @@ impl<'a> Cursor<'a> {
         self.skip_space();
         let from = self.at;
         self.skip_value(depth)?;
-        Ok(&self.text[from..self.at])
+        self.text(from)
     }
 
     /// Nothing but white space may follow.

@@ -17,7 +17,6 @@ impl Decimal {
     }
 
     /// The number that these bytes begin with, and its length; none where they begin with no number.
-    #[inline]
     pub(crate) fn parse(bytes: &[u8]) -> Option<(Decimal, usize)> {
         let negative = bytes.first() == Some(&b'-');
         let whole_at = usize::from(negative);
@@ -89,6 +88,32 @@ impl Decimal {
     }
 }
 
+/// A number as gateways write them, in thousandths, and its length: up to fifteen digits and up to three places, no
+/// sign, no exponent. None says nothing: the bytes may begin with a number or not.
+///
+/// How many digits a number has cannot be foreseen, and a branch that is foreseen wrongly costs more than a number, so
+/// that all digits are taken at once.
+#[inline(always)]
+pub(crate) fn short_thousandths(bytes: &[u8; 24]) -> Option<(u64, usize)> {
+    let [first, second, _] = *bytes.as_chunks::<8>().0 else { return None };
+    let (whole, digits) = match leading_digits(u64::from_le_bytes(first)) {
+        Some(whole) => whole,
+        None => longer(first, second)?,
+    };
+    if digits == 0 || (digits > 1 && bytes[0] == b'0') {
+        return None;
+    }
+    let (mut thousandths, mut length) = (whole * 1_000, digits);
+    if bytes[digits] == b'.' {
+        let (fraction, places) = leading_digits(u64::from_le_bytes(*bytes[digits + 1..].first_chunk()?))?;
+        const SCALE: [u64; 4] = [0, 100, 10, 1];
+        let scale = *SCALE.get(places).filter(|&&scale| scale > 0)?;
+        thousandths += fraction * scale;
+        length += 1 + places;
+    }
+    (!matches!(bytes[length], b'e' | b'E')).then_some((thousandths, length))
+}
+
 /// The mantissa times ten to the power, rounded, or `u64::MAX`.
 fn scaled(mantissa: u128, power: i64) -> u64 {
     if mantissa == 0 {
@@ -102,6 +127,37 @@ fn scaled(mantissa: u128, power: i64) -> u64 {
         (false, None) => Some(0),
     };
     value.and_then(|value| u64::try_from(value).ok()).unwrap_or(u64::MAX)
+}
+
+/// The digits that these eight bytes begin with, as a number, and how many there are; none where all are digits.
+#[inline(always)]
+fn leading_digits(word: u64) -> Option<(u64, usize)> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let values = word ^ (ONES * b'0' as u64);
+    // The highest bit of each byte that is no digit, exact up to the first of them.
+    let others = (values.wrapping_add(ONES * 0x76) | values) & (ONES * 0x80);
+    if others == 0 {
+        return None;
+    }
+    let digits = others.trailing_zeros() / 8;
+    // The last digit goes to the highest byte, and zeros come before the first. By two shifts, since there may be no
+    // digit at all.
+    Some((joined((values << 8) << (56 - 8 * digits)), digits as usize))
+}
+
+/// The number of eight digits, each the value of a byte: digits are joined to pairs, pairs to fours, fours to the number.
+#[inline(always)]
+fn joined(digits: u64) -> u64 {
+    let pairs = (digits.wrapping_mul(10) + (digits >> 8)) & 0x00FF_00FF_00FF_00FF;
+    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_FFFF_0000_FFFF;
+    (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xFFFF_FFFF
+}
+
+/// A number that begins with eight digits, and how many there are.
+fn longer(first: [u8; 8], second: [u8; 8]) -> Option<(u64, usize)> {
+    const POWERS: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+    let (rest, digits) = leading_digits(u64::from_le_bytes(second))?;
+    Some((joined(u64::from_le_bytes(first.map(|digit| digit - b'0'))) * POWERS[digits] + rest, 8 + digits))
 }
 
 /// The digits from here on, added to a value that wraps where there are too many of them, and their end.
@@ -123,6 +179,15 @@ mod tests {
 
     fn thousandths(text: &str) -> Option<(bool, u64)> {
         let (decimal, length) = Decimal::parse(text.as_bytes())?;
+        // What follows a number is none of its bytes, whatever it is.
+        for behind in [",", "}]}", "\n\u{7f}ü", "/:*"] {
+            let bytes = format!("{text}{behind:24}").into_bytes();
+            let short = bytes.first_chunk().and_then(short_thousandths);
+            assert!(
+                short.is_none_or(|short| !decimal.negative && short == (decimal.thousandths, length)),
+                "{text}: {short:?}"
+            );
+        }
         (length == text.len()).then_some((decimal.is_below_zero(), decimal.thousandths))
     }
 
@@ -142,6 +207,45 @@ mod tests {
         assert_eq!(thousandths("0e400"), Some((false, 0)));
         assert_eq!(thousandths("1e-400"), Some((false, 0)));
         assert_eq!(thousandths("123456789012345678901234567890"), Some((false, u64::MAX)));
+    }
+
+    #[test]
+    fn most_numbers_are_short() {
+        let short =
+            |text: &str| format!("{text}{:24}", ",").into_bytes().first_chunk().and_then(short_thousandths);
+        for (text, thousandths) in [
+            ("0", 0),
+            ("7", 7_000),
+            ("10", 10_000),
+            ("1234567", 1_234_567_000),
+            ("12345678", 12_345_678_000),
+            ("123456789.5", 123_456_789_500),
+            ("99999999999999.9", 99_999_999_999_999_900),
+            ("123456789012345.678", 123_456_789_012_345_678),
+            ("0.5", 500),
+            ("12.34", 12_340),
+            ("1234567.891", 1_234_567_891),
+            ("9999999.999", 9_999_999_999),
+        ] {
+            assert_eq!(short(text), Some((thousandths, text.len())), "{text}");
+        }
+        for text in [
+            "",
+            "-1",
+            "01",
+            "00",
+            "01234567890",
+            "1234567890123456",
+            "1.",
+            "1.2345",
+            "1e2",
+            "1.5E2",
+            ".5",
+            "+1",
+            "NaN",
+        ] {
+            assert_eq!(short(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -139,21 +139,29 @@ impl Numbers {
         Numbers { bytes: [0; _], length: 0 }
     }
 
-    #[inline]
+    /// A tag and its value, written at once where they fit into eight bytes together.
+    ///
+    /// Nobody can foresee how long the next number is, and a branch that is foreseen wrongly costs more than the
+    /// number: what stands behind the last of its bytes is for the next field to write over.
+    #[inline(always)]
     fn put(&mut self, number: u32, value: u64) {
-        self.put_varint(u64::from(number << 3 | WIRE_VARINT));
-        self.put_varint(value);
+        let tag = u64::from(number << 3 | WIRE_VARINT);
+        let (tag, tag_bytes) = if tag < 0x80 { (tag, 1) } else { (tag & 0x7f | 0x80 | tag >> 7 << 8, 2) };
+        if value < SHORT_VARINT_END
+            && let Some(place) = self.bytes[self.length..].first_chunk_mut()
+        {
+            let (varint, varint_bytes) = short_varint(value);
+            *place = (tag | varint << (8 * tag_bytes)).to_le_bytes();
+            self.length += tag_bytes + varint_bytes;
+            return;
+        }
+        self.put_long(number, value);
     }
 
-    #[inline]
-    fn put_varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.bytes[self.length] = value as u8 | 0x80;
-            value >>= 7;
-            self.length += 1;
-        }
-        self.bytes[self.length] = value as u8;
-        self.length += 1;
+    #[cold]
+    fn put_long(&mut self, number: u32, value: u64) {
+        self.length += write_varint(&mut self.bytes[self.length..], u64::from(number << 3 | WIRE_VARINT));
+        self.length += write_varint(&mut self.bytes[self.length..], value);
     }
 }
 
@@ -296,7 +304,7 @@ impl<'a> Reader<'a> {
             .filter(|&number| number > 0)
             .ok_or(RecordError::Undecodable("bad tag"))?;
         let value = match (tag & 7) as u32 {
-            WIRE_VARINT => Value::Uint(self.varint()?),
+            WIRE_VARINT => Value::Uint(self.number()?),
             WIRE_BYTES => {
                 let length = self.varint()?;
                 let length = usize::try_from(length).unwrap_or(usize::MAX);
@@ -325,6 +333,19 @@ impl<'a> Reader<'a> {
         self.long_varint()
     }
 
+    /// A number of any length: nobody can foresee how long it is, so that up to eight bytes are read at once.
+    #[inline(always)]
+    fn number(&mut self) -> Result<u64, RecordError> {
+        let short = self.bytes.first_chunk().and_then(|bytes| read_short_varint(u64::from_le_bytes(*bytes)));
+        match short {
+            Some((value, length)) => {
+                self.bytes = &self.bytes[length..];
+                Ok(value)
+            }
+            None => self.long_varint(),
+        }
+    }
+
     fn long_varint(&mut self) -> Result<u64, RecordError> {
         let mut value = 0;
         for (at, &byte) in self.bytes.iter().take(VARINT_BYTES_MAX).enumerate() {
@@ -342,16 +363,46 @@ const VARINT_BYTES_MAX: usize = 10;
 /// The field numbers here are below 2,048.
 const TAG_BYTES_MAX: usize = 2;
 
-#[inline]
-fn encode_varint(mut value: u64, encoded: &mut [u8; VARINT_BYTES_MAX]) -> &[u8] {
+const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+/// From here on a varint is longer than six bytes, which is what fits behind a tag.
+const SHORT_VARINT_END: u64 = 1 << 42;
+
+/// The bytes of a varint that has at most six, and how many it has: all groups of seven bits are put in their places
+/// at once.
+#[inline(always)]
+fn short_varint(value: u64) -> (u64, usize) {
+    let halves = (value & 0x0FFF_FFFF) | (value & 0x00FF_FFFF_F000_0000) << 4;
+    let quarters = (halves & 0x0000_3FFF_0000_3FFF) | (halves & 0x0FFF_C000_0FFF_C000) << 2;
+    let groups = (quarters & 0x007F_007F_007F_007F) | (quarters & 0x3F80_3F80_3F80_3F80) << 1;
+    // A byte is continued where a later one has anything.
+    let highest = (groups | 1).ilog2() & !7;
+    (groups | HIGH_BITS & ((1 << highest) - 1), highest as usize / 8 + 1)
+}
+
+/// The value of a varint that these bytes begin with, and how many it has; none where it does not end in them.
+#[inline(always)]
+fn read_short_varint(word: u64) -> Option<(u64, usize)> {
+    let ends = !word & HIGH_BITS;
+    if ends == 0 {
+        return None;
+    }
+    // All bits up to the first byte that is not continued.
+    let groups = word & (ends ^ (ends - 1)) & !HIGH_BITS;
+    let quarters = (groups & 0x007F_007F_007F_007F) | (groups & 0x7F00_7F00_7F00_7F00) >> 1;
+    let halves = (quarters & 0x0000_3FFF_0000_3FFF) | (quarters & 0x3FFF_0000_3FFF_0000) >> 2;
+    let value = (halves & 0x0FFF_FFFF) | (halves & 0x0FFF_FFFF_0000_0000) >> 4;
+    Some((value, ends.trailing_zeros() as usize / 8 + 1))
+}
+
+fn write_varint(buffer: &mut [u8], mut value: u64) -> usize {
     let mut length = 0;
     while value >= 0x80 {
-        encoded[length] = value as u8 | 0x80;
+        buffer[length] = value as u8 | 0x80;
         value >>= 7;
         length += 1;
     }
-    encoded[length] = value as u8;
-    &encoded[..=length]
+    buffer[length] = value as u8;
+    length + 1
 }
 
 #[inline]
@@ -360,7 +411,9 @@ fn put_varint(buffer: &mut Vec<u8>, value: u64) {
         buffer.push(value as u8);
         return;
     }
-    buffer.extend_from_slice(encode_varint(value, &mut [0; VARINT_BYTES_MAX]));
+    let mut encoded = [0; VARINT_BYTES_MAX];
+    let length = write_varint(&mut encoded, value);
+    buffer.extend_from_slice(&encoded[..length]);
 }
 
 #[inline]
@@ -374,4 +427,51 @@ fn put_bytes(buffer: &mut Vec<u8>, number: u32, value: &[u8]) {
     put_varint(buffer, u64::from(number << 3 | WIRE_BYTES));
     put_varint(buffer, value.len() as u64);
     buffer.extend_from_slice(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers of every length, and those on both sides of where a length ends.
+    fn numbers() -> impl Iterator<Item = u64> {
+        (0..u64::BITS).flat_map(|bits| {
+            let low = 1u64 << bits;
+            [low - 1, low, low + low / 3, low | low >> 1 | 1]
+        })
+    }
+
+    #[test]
+    fn a_number_is_the_same_at_once_as_byte_by_byte() {
+        for value in numbers() {
+            let mut bytes = [0; VARINT_BYTES_MAX];
+            let length = write_varint(&mut bytes, value);
+            assert_eq!(length, varint_length(value), "{value}");
+            if value < SHORT_VARINT_END {
+                let (word, short) = short_varint(value);
+                assert_eq!((short, &word.to_le_bytes()[..short]), (length, &bytes[..length]), "{value}");
+            }
+            // Whatever follows it.
+            for behind in [0, 0xFF] {
+                let mut word = [behind; 8];
+                let held = length.min(word.len());
+                word[..held].copy_from_slice(&bytes[..held]);
+                let read = read_short_varint(u64::from_le_bytes(word));
+                assert_eq!(read, (length <= word.len()).then_some((value, length)), "{value}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_field_is_the_same_at_once_as_byte_by_byte() {
+        for value in numbers() {
+            for number in [1, 15, 16, COUNTER_MODULUS_WH, 2_047] {
+                let mut slowly = Vec::new();
+                put_uint(&mut slowly, number, value);
+                let mut field = Numbers::new();
+                field.put(number, value);
+                assert_eq!(&field.bytes[..field.length], slowly, "{number}: {value}");
+            }
+        }
+    }
 }

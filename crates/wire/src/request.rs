@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use wattline_model::{COUNTERS, Kind, Limits, Mode, Point, Quantities, Quantity, REQUIRED_ONLINE};
 
 use crate::invalid::{Field, Invalid, Rule};
-use crate::json::{Cursor, Malformed, Starts};
+use crate::json::{Cursor, Key, Malformed, Starts};
 use crate::time::parse_rfc3339_ms;
 
 /// Points a request may have.
@@ -51,6 +51,7 @@ const fn invalid(path: &'static str, rule: &'static str) -> BodyError {
 #[derive(Clone, Debug)]
 pub struct Decoder {
     kind: Kind,
+    keys: &'static [Key; FIELD_COUNT],
     /// The field that came after each field in the last point: gateways write their fields in one order, so
     /// the next key is compared with one candidate instead of being looked up.
     next: [u8; FIELD_COUNT + 1],
@@ -75,7 +76,7 @@ const OEM_RAW_DATA: usize = Quantity::COUNT + 6;
 /// Stands for the beginning of a point in `Decoder::next`.
 const BEGIN: usize = FIELD_COUNT;
 
-fn field(number: usize, kind: Kind) -> Field {
+const fn field(number: usize, kind: Kind) -> Field {
     match number {
         TIME => Field::Time(kind),
         DURATION => Field::Duration,
@@ -87,6 +88,19 @@ fn field(number: usize, kind: Kind) -> Field {
         quantity => Field::Quantity(Quantity::ALL[quantity]),
     }
 }
+
+const fn keys(kind: Kind) -> [Key; FIELD_COUNT] {
+    let mut keys = [Key::new(""); FIELD_COUNT];
+    let mut number = 0;
+    while number < FIELD_COUNT {
+        keys[number] = Key::new(field(number, kind).name());
+        number += 1;
+    }
+    keys
+}
+
+static INTERVAL_KEYS: [Key; FIELD_COUNT] = keys(Kind::Battery);
+static READING_KEYS: [Key; FIELD_COUNT] = keys(Kind::BatteryCounter);
 
 /// A reading has neither a start nor a duration: its field of that name is like any unknown one.
 fn has_field(kind: Kind, number: usize) -> bool {
@@ -108,7 +122,11 @@ impl Decoder {
             // A reading has no duration, so that field must never be a candidate.
             next[TIME] = DEVICE_ID as u8;
         }
-        Decoder { kind, next }
+        let keys = match kind {
+            Kind::Battery => &INTERVAL_KEYS,
+            Kind::BatteryCounter => &READING_KEYS,
+        };
+        Decoder { kind, keys, next }
     }
 
     /// Decodes one body and hands its points over. On an error, the points handed over are void too.
@@ -118,20 +136,13 @@ impl Decoder {
         bounds: Bounds,
         sink: &mut impl PointSink<'a>,
     ) -> Result<(), BodyError> {
-        let text = std::str::from_utf8(body)
-            .map_err(|error| Malformed { offset: error.valid_up_to(), what: "invalid UTF-8" })?;
         let mut defaults = Defaults::default();
-        let came_late = match self.wrapper(text, bounds, &mut defaults, sink) {
-            // Reading stops at what is refused; text that is not JSON further on is that first of all.
-            Err(refused @ BodyError::Invalid { .. }) => {
-                well_formed(text)?;
-                return Err(refused);
-            }
-            read => read?,
-        };
+        let came_late = self
+            .wrapper(body, bounds, &mut defaults, sink)
+            .map_err(|refused| is_text(body, &refused).err().map_or(refused, BodyError::Malformed))?;
         if came_late {
             sink.restart();
-            self.wrapper(text, bounds, &mut defaults, sink)?;
+            self.wrapper(body, bounds, &mut defaults, sink)?;
         }
         Ok(())
     }
@@ -139,13 +150,13 @@ impl Decoder {
     /// Reads the wrapper. True when points lacked a default that was only found behind them.
     fn wrapper<'a>(
         &mut self,
-        text: &'a str,
+        body: &'a [u8],
         bounds: Bounds,
         defaults: &mut Defaults,
         sink: &mut impl PointSink<'a>,
     ) -> Result<bool, BodyError> {
         const TELEMETRY: &str = "telemetry";
-        let mut cursor = Cursor::new(text);
+        let mut cursor = Cursor::new(body);
         if cursor.starts()? != Starts::Object {
             return Err(invalid("$", "must be an object with the array telemetry"));
         }
@@ -250,7 +261,7 @@ impl Decoder {
     #[inline]
     fn field_key(&mut self, cursor: &mut Cursor<'_>, before: &mut usize) -> Result<Option<usize>, Malformed> {
         let candidate = usize::from(self.next[*before]);
-        if cursor.take_key(field(candidate, self.kind).name().as_bytes()) {
+        if cursor.take_key(&self.keys[candidate]) {
             *before = candidate;
             return Ok(Some(candidate));
         }
@@ -265,10 +276,17 @@ impl Decoder {
     }
 }
 
-fn well_formed(text: &str) -> Result<(), Malformed> {
-    let mut cursor = Cursor::new(text);
-    cursor.skip_value(0)?;
-    cursor.end()
+/// Reading stops at what is refused. A body that is no text at all, or no JSON further on, is that first of all.
+#[cold]
+fn is_text(body: &[u8], refused: &BodyError) -> Result<(), Malformed> {
+    std::str::from_utf8(body)
+        .map_err(|error| Malformed { offset: error.valid_up_to(), what: "invalid UTF-8" })?;
+    if matches!(refused, BodyError::Invalid { .. }) {
+        let mut cursor = Cursor::new(body);
+        cursor.skip_value(0)?;
+        cursor.end()?;
+    }
+    Ok(())
 }
 
 /// Whether any point lacked its own time or duration while there was no default for it.
@@ -400,7 +418,7 @@ fn read_time(cursor: &mut Cursor<'_>, depth: u32) -> Result<Option<Result<i64, R
         cursor.skip_value(depth)?;
         return Ok(Some(Err(Rule::DateTime)));
     }
-    let text = cursor.string()?;
+    let text = cursor.string_bytes()?;
     Ok(Some(parse_rfc3339_ms(&text).ok_or(Rule::DateTime)))
 }
 
@@ -463,8 +481,8 @@ fn read_mode(cursor: &mut Cursor<'_>) -> Read<Option<Mode>> {
         cursor.skip_value(POINT_DEPTH)?;
         return Ok(Err(Rule::OneMode));
     }
-    let name = cursor.string()?;
-    Ok(Mode::from_name(name.as_bytes()).map(Some).ok_or(Rule::OneMode))
+    let name = cursor.string_bytes()?;
+    Ok(Mode::from_name(&name).map(Some).ok_or(Rule::OneMode))
 }
 
 fn read_raw_data<'a>(cursor: &mut Cursor<'a>) -> Read<Option<&'a str>> {
@@ -484,19 +502,33 @@ fn read_raw_data<'a>(cursor: &mut Cursor<'a>) -> Read<Option<&'a str>> {
 
 #[inline]
 fn read_quantity(cursor: &mut Cursor<'_>, quantity: Quantity) -> Read<Option<i64>> {
-    if cursor.take_null()? {
-        return Ok(Ok(None));
+    match cursor.take_short_number() {
+        Some(thousandths) => Ok(within_bounds(false, thousandths, quantity)),
+        None => read_any_quantity(cursor, quantity),
     }
-    if cursor.starts()? != Starts::Number {
-        cursor.skip_value(POINT_DEPTH)?;
-        return Ok(Err(Rule::Number));
+}
+
+fn read_any_quantity(cursor: &mut Cursor<'_>, quantity: Quantity) -> Read<Option<i64>> {
+    match cursor.starts()? {
+        Starts::Number => {
+            let number = cursor.number()?;
+            Ok(within_bounds(number.is_below_zero(), number.thousandths, quantity))
+        }
+        Starts::Null => cursor.literal("null").map(|()| Ok(None)),
+        _ => {
+            cursor.skip_value(POINT_DEPTH)?;
+            Ok(Err(Rule::Number))
+        }
     }
-    let number = cursor.number()?;
-    let above = number.thousandths > quantity.max_thousandths() as u64;
-    Ok(match (number.is_below_zero(), above, quantity.is_percentage()) {
-        (false, false, _) => Ok(Some(number.thousandths as i64)),
+}
+
+#[inline]
+fn within_bounds(below_zero: bool, thousandths: u64, quantity: Quantity) -> Result<Option<i64>, Rule> {
+    let above = thousandths > quantity.max_thousandths() as u64;
+    match (below_zero, above, quantity.is_percentage()) {
+        (false, false, _) => Ok(Some(thousandths as i64)),
         (_, _, true) => Err(Rule::Percentage),
         (true, _, false) => Err(Rule::NotNegative),
         (false, true, false) => Err(Rule::AtMost),
-    })
+    }
 }

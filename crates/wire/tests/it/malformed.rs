@@ -393,3 +393,19 @@ fn the_offset_is_of_the_first_byte_that_is_wrong_in_a_long_body() {
     bytes[at] = 0xff;
     assert_eq!(outcome(Kind::Battery, &bytes), format!("400 invalid UTF-8 at byte {at}\n"));
 }
+
+#[test]
+fn a_byte_that_is_no_text_is_found_wherever_it_stands() {
+    let odd =
+        r#""ünknown \u00e9":{"k\té":["é\n",{"é":"x"}]},"oem_raw_data":{"é":"\"é"},"last_mode":"STANDBY","#;
+    let point = Draft::online(Kind::Battery).text().replacen('{', &format!("{{{odd}"), 1);
+    let body = wrapped(&[point]).replacen('{', r#"{"é":"é","#, 1);
+    assert!(outcome(Kind::Battery, body.as_bytes()).contains("é"), "{body}");
+    for at in 0..body.len() {
+        let mut bytes = body.clone().into_bytes();
+        bytes[at] = 0xff;
+        let first = std::str::from_utf8(&bytes).expect_err("no text").valid_up_to();
+        let refused = format!("400 invalid UTF-8 at byte {first}\n");
+        assert_eq!(outcome(Kind::Battery, &bytes), refused, "{at}: {}", bytes.escape_ascii());
+    }
+}
