@@ -135,24 +135,25 @@ impl<'a> Batch<'a> {
         for (found, waiting) in found.iter_mut().zip(&self.waiting) {
             *found = self.devices.get(waiting.device_hash, self.client.index, &waiting.point.device_id);
         }
-        for (found, waiting) in found.into_iter().zip(self.waiting.drain(..)) {
-            let Waiting { at, device_hash, mut point } = waiting;
+        for (found, waiting) in found.iter().zip(&mut self.waiting) {
+            let Waiting { at, device_hash, point } = waiting;
             let Some(limits) = found else { continue };
             if limits.device_type != DeviceType::Battery {
-                self.outcomes[at] = Outcome::NotABattery;
+                self.outcomes[*at] = Outcome::NotABattery;
                 continue;
             }
             if self.kind == Kind::BatteryCounter {
-                point.limits = stamped(&limits, self.settings);
+                point.limits = stamped(limits, self.settings);
             }
             let partitions = match limits.partitions {
                 0 => self.partitions,
                 own => own.into(),
             };
-            let partition = partition_of(device_hash, partitions);
-            self.records.push(partition, self.kind, &point);
-            self.outcomes[at] = Outcome::Accepted { partition };
+            let partition = partition_of(*device_hash, partitions);
+            self.records.push(partition, self.kind, point);
+            self.outcomes[*at] = Outcome::Accepted { partition };
         }
+        self.waiting.clear();
     }
 }
 

@@ -54,6 +54,19 @@ impl Key {
         key
     }
 
+    /// The number of a member that follows another, in thousandths, and what stands behind it, where all is written
+    /// as usual: `,"key":number`.
+    #[inline(always)]
+    pub(crate) fn usual_member<'a>(&self, rest: &'a [u8]) -> Option<(u64, &'a [u8])> {
+        let rest = rest.strip_prefix(b",\"")?;
+        if !self.stands_in(rest.first_chunk()?) {
+            return None;
+        }
+        let rest = rest.get(self.length..)?;
+        let (thousandths, length) = short_thousandths(rest.first_chunk()?)?;
+        Some((thousandths, &rest[length..]))
+    }
+
     #[inline]
     fn stands_in(&self, bytes: &[u8; Self::BYTES_MAX]) -> bool {
         let mut differ = 0;
@@ -83,6 +96,18 @@ impl<'a> Cursor<'a> {
 
     pub(crate) fn fail<T>(&self, what: &'static str) -> Result<T, Malformed> {
         Err(Malformed { offset: self.at, what })
+    }
+
+    /// What is not passed yet.
+    #[inline]
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
+    /// Passes to this end of its text.
+    #[inline]
+    pub(crate) fn go_to(&mut self, rest: &[u8]) {
+        self.at = self.bytes.len() - rest.len();
     }
 
     #[inline]

@@ -88,30 +88,60 @@ impl Decimal {
     }
 }
 
-/// A number as gateways write them, in thousandths, and its length: up to fifteen digits and up to three places, no
-/// sign, no exponent. None says nothing: the bytes may begin with a number or not.
+/// A number as gateways write them, in thousandths, and its length: up to three places, no sign, no exponent, and no
+/// more than fifteen bytes. None says nothing: the bytes may begin with a number or not.
 ///
 /// How many digits a number has cannot be foreseen, and a branch that is foreseen wrongly costs more than a number, so
 /// that all digits are taken at once.
 #[inline(always)]
-pub(crate) fn short_thousandths(bytes: &[u8; 24]) -> Option<(u64, usize)> {
-    let [first, second, _] = *bytes.as_chunks::<8>().0 else { return None };
-    let (whole, digits) = match leading_digits(u64::from_le_bytes(first)) {
-        Some(whole) => whole,
-        None => longer(first, second)?,
-    };
+pub(crate) fn short_thousandths(bytes: &[u8; 16]) -> Option<(u64, usize)> {
+    const ONES: u128 = 0x0101_0101_0101_0101_0101_0101_0101_0101;
+    let values = u128::from_le_bytes(*bytes) ^ (ONES * b'0' as u128);
+    // The highest bit of each byte that is no digit. It is exact up to the first of them, and up to the second where the
+    // first is a point.
+    let others = (values.wrapping_add(ONES * 0x76) | values) & (ONES * 0x80);
+    if others == 0 {
+        return None;
+    }
+    let digits = (others.trailing_zeros() / 8) as usize;
     if digits == 0 || (digits > 1 && bytes[0] == b'0') {
         return None;
     }
-    let (mut thousandths, mut length) = (whole * 1_000, digits);
+    let (mut thousandths, mut length) = (leading(values, digits) * 1_000, digits);
     if bytes[digits] == b'.' {
-        let (fraction, places) = leading_digits(u64::from_le_bytes(*bytes[digits + 1..].first_chunk()?))?;
-        const SCALE: [u64; 4] = [0, 100, 10, 1];
-        let scale = *SCALE.get(places).filter(|&&scale| scale > 0)?;
-        thousandths += fraction * scale;
-        length += 1 + places;
+        let after = others & (others - 1);
+        length = (after.trailing_zeros() / 8) as usize;
+        let places = length - digits - 1;
+        if after == 0 || !(1..=3).contains(&places) {
+            return None;
+        }
+        let fraction = (values >> (8 * (digits + 1))) as u32 & (0x00FF_FFFF >> (8 * (3 - places)));
+        let [tenths, hundredths, rest, _] = fraction.to_le_bytes().map(u64::from);
+        thousandths += tenths * 100 + hundredths * 10 + rest;
     }
     (!matches!(bytes[length], b'e' | b'E')).then_some((thousandths, length))
+}
+
+/// The number of so many digits, at least one, each the value of a byte.
+#[inline(always)]
+fn leading(values: u128, digits: usize) -> u64 {
+    match digits {
+        0..=8 => joined((values as u64) << (64 - 8 * digits)),
+        _ => {
+            const POWERS: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+            let rest = joined(((values >> 64) as u64) << (64 - 8 * (digits - 8)));
+            joined(values as u64) * POWERS[digits - 8] + rest
+        }
+    }
+}
+
+/// The number of eight digits, each the value of a byte, the last of them the highest: digits are joined to pairs,
+/// pairs to fours, and fours to the number.
+#[inline(always)]
+fn joined(digits: u64) -> u64 {
+    let pairs = (digits.wrapping_mul(10) + (digits >> 8)) & 0x00FF_00FF_00FF_00FF;
+    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_FFFF_0000_FFFF;
+    (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xFFFF_FFFF
 }
 
 /// The mantissa times ten to the power, rounded, or `u64::MAX`.
@@ -127,37 +157,6 @@ fn scaled(mantissa: u128, power: i64) -> u64 {
         (false, None) => Some(0),
     };
     value.and_then(|value| u64::try_from(value).ok()).unwrap_or(u64::MAX)
-}
-
-/// The digits that these eight bytes begin with, as a number, and how many there are; none where all are digits.
-#[inline(always)]
-fn leading_digits(word: u64) -> Option<(u64, usize)> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let values = word ^ (ONES * b'0' as u64);
-    // The highest bit of each byte that is no digit, exact up to the first of them.
-    let others = (values.wrapping_add(ONES * 0x76) | values) & (ONES * 0x80);
-    if others == 0 {
-        return None;
-    }
-    let digits = others.trailing_zeros() / 8;
-    // The last digit goes to the highest byte, and zeros come before the first. By two shifts, since there may be no
-    // digit at all.
-    Some((joined((values << 8) << (56 - 8 * digits)), digits as usize))
-}
-
-/// The number of eight digits, each the value of a byte: digits are joined to pairs, pairs to fours, fours to the number.
-#[inline(always)]
-fn joined(digits: u64) -> u64 {
-    let pairs = (digits.wrapping_mul(10) + (digits >> 8)) & 0x00FF_00FF_00FF_00FF;
-    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_FFFF_0000_FFFF;
-    (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xFFFF_FFFF
-}
-
-/// A number that begins with eight digits, and how many there are.
-fn longer(first: [u8; 8], second: [u8; 8]) -> Option<(u64, usize)> {
-    const POWERS: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
-    let (rest, digits) = leading_digits(u64::from_le_bytes(second))?;
-    Some((joined(u64::from_le_bytes(first.map(|digit| digit - b'0'))) * POWERS[digits] + rest, 8 + digits))
 }
 
 /// The digits from here on, added to a value that wraps where there are too many of them, and their end.
@@ -220,8 +219,9 @@ mod tests {
             ("1234567", 1_234_567_000),
             ("12345678", 12_345_678_000),
             ("123456789.5", 123_456_789_500),
-            ("99999999999999.9", 99_999_999_999_999_900),
-            ("123456789012345.678", 123_456_789_012_345_678),
+            ("9999999999.999", 9_999_999_999_999),
+            ("1234567890123.4", 1_234_567_890_123_400),
+            ("123456789012345", 123_456_789_012_345_000),
             ("0.5", 500),
             ("12.34", 12_340),
             ("1234567.891", 1_234_567_891),

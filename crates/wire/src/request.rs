@@ -252,9 +252,37 @@ impl Decoder {
             } else {
                 cursor.skip_value(POINT_DEPTH)?;
             }
+            self.usual_quantities(cursor, &mut before, &mut seen, &mut draft.quantities);
             open = cursor.more(b'}')?;
         }
         Ok(draft.check(self.kind, bounds, defaults, lacked))
+    }
+
+    /// Takes the members that follow for as long as they are quantities, in the order of the last point, written as
+    /// nearly everybody writes them, and nothing is wrong with them. What stops it is for the caller to read.
+    ///
+    /// Most of a point is such members. Where the next one begins is kept in a register here, and not in the cursor.
+    fn usual_quantities(
+        &self,
+        cursor: &mut Cursor<'_>,
+        before: &mut usize,
+        seen: &mut u32,
+        quantities: &mut Quantities,
+    ) {
+        let mut rest = cursor.rest();
+        loop {
+            let number = usize::from(self.next[*before]);
+            let Some(&quantity) = Quantity::ALL.get(number) else { break };
+            let Some((thousandths, behind)) = self.keys[number].usual_member(rest) else { break };
+            if thousandths > quantity.max_thousandths() as u64 || *seen & (1 << number) != 0 {
+                break;
+            }
+            quantities.set(quantity, thousandths as i64);
+            *seen |= 1 << number;
+            *before = number;
+            rest = behind;
+        }
+        cursor.go_to(rest);
     }
 
     /// The number of the field whose key stands next, or none for a field that this kind does not have.
