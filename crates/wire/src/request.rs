@@ -139,7 +139,7 @@ impl Decoder {
         let mut defaults = Defaults::default();
         let came_late = self
             .wrapper(body, bounds, &mut defaults, sink)
-            .map_err(|refused| is_text(body, &refused).err().map_or(refused, BodyError::Malformed))?;
+            .map_err(|refused| well_formed(body, &refused).err().map_or(refused, BodyError::Malformed))?;
         if came_late {
             sink.restart();
             self.wrapper(body, bounds, &mut defaults, sink)?;
@@ -306,7 +306,7 @@ impl Decoder {
 
 /// Reading stops at what is refused. A body that is no text at all, or no JSON further on, is that first of all.
 #[cold]
-fn is_text(body: &[u8], refused: &BodyError) -> Result<(), Malformed> {
+fn well_formed(body: &[u8], refused: &BodyError) -> Result<(), Malformed> {
     std::str::from_utf8(body)
         .map_err(|error| Malformed { offset: error.valid_up_to(), what: "invalid UTF-8" })?;
     if matches!(refused, BodyError::Invalid { .. }) {
