@@ -1,15 +1,21 @@
 //! Rows as Arrow columns: one `RecordBatch` a table, for both sinks.
+//!
+//! Rows wait until they are a block, which goes into one column after the other: a row that went into all its 30 columns
+//! by itself would ask each of them for room.
 
 use std::sync::{Arc, LazyLock};
 
-use arrow_array::builder::{BinaryBuilder, BooleanBuilder, StringBuilder};
+use arrow_array::builder::{BinaryBuilder, StringBuilder};
 use arrow_array::types::{Int32Type, Int64Type, UInt64Type};
-use arrow_array::{ArrayRef, Int32Array, RecordBatch};
+use arrow_array::{ArrayRef, BooleanArray, Int32Array, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
-use wattline_model::{COUNTERS, Interval, Mode, Point, Position, Quality, Quantity, RejectReason, Source};
+use wattline_model::{
+    COUNTERS, Interval, Limits, Mode, Point, Position, Quality, Quantity, RejectReason, Source,
+};
 
+use crate::bits::{BLOCK, Bits};
 use crate::numbers::{DECIMAL, Decimals, numbers, times};
-use crate::words::{self, Names, Words, constant};
+use crate::words::{self, Names, constant, words};
 
 /// The quantities that say how the device was, in the order of the columns.
 const LAST: [Quantity; 9] = [
@@ -113,9 +119,11 @@ fn array(builder: &mut dyn arrow_array::builder::ArrayBuilder) -> ArrayRef {
 
 /// How the device was: the `last_*` columns, the raw data, and when the gateway had it.
 struct State {
-    is_online: BooleanBuilder,
-    is_grid_online: BooleanBuilder,
-    mode: Words,
+    is_online: Bits,
+    is_grid_online: Bits,
+    knows_grid: Bits,
+    mode: Vec<i8>,
+    has_mode: Bits,
     last: Decimals<{ LAST.len() }>,
     oem_raw_data: StringBuilder,
     received_at_ms: Vec<i64>,
@@ -124,33 +132,50 @@ struct State {
 impl State {
     fn new(rows: usize) -> Self {
         State {
-            is_online: BooleanBuilder::with_capacity(rows),
-            is_grid_online: BooleanBuilder::with_capacity(rows),
-            mode: Words::with_capacity(&MODES, rows),
+            is_online: Bits::with_capacity(rows),
+            is_grid_online: Bits::with_capacity(rows),
+            knows_grid: Bits::with_capacity(rows),
+            mode: Vec::with_capacity(rows),
+            has_mode: Bits::with_capacity(rows),
             last: Decimals::with_capacity(rows),
             oem_raw_data: StringBuilder::with_capacity(rows, 0),
             received_at_ms: Vec::with_capacity(rows),
         }
     }
 
-    fn push(&mut self, point: &Point<'_>, received_at_ms: i64) {
-        self.is_online.append_value(point.last_is_online);
-        self.is_grid_online.append_option(point.last_is_grid_online);
-        self.mode.append_option(point.last_mode.map(|mode| mode as usize - 1));
-        self.last.push(LAST.map(|quantity| point.quantities.get(quantity)));
-        self.oem_raw_data.append_option(point.oem_raw_data.as_deref());
-        self.received_at_ms.push(received_at_ms);
+    /// Points, each with the time at which the gateway had it.
+    fn block<'a>(&mut self, rows: impl ExactSizeIterator<Item = (&'a Point<'a>, i64)> + Clone) {
+        let points = rows.clone().map(|(point, _)| point);
+        self.is_online.block(points.clone().map(|point| point.last_is_online));
+        self.is_grid_online.block(points.clone().map(|point| point.last_is_grid_online == Some(true)));
+        self.knows_grid.block(points.clone().map(|point| point.last_is_grid_online.is_some()));
+        self.mode.extend(points.clone().map(|point| point.last_mode.map_or(0, |mode| mode as i8 - 1)));
+        self.has_mode.block(points.clone().map(|point| point.last_mode.is_some()));
+        self.last.block(points.clone(), |point, at| point.quantities.get(LAST[at]));
+        if points.clone().all(|point| point.oem_raw_data.is_none()) {
+            self.oem_raw_data.append_nulls(points.len());
+        } else {
+            points.for_each(|point| self.oem_raw_data.append_option(point.oem_raw_data.as_deref()));
+        }
+        self.received_at_ms.extend(rows.map(|(_, received_at_ms)| received_at_ms));
     }
 
     fn finish(mut self, columns: &mut Vec<ArrayRef>) -> Result<(), ArrowError> {
-        columns.push(array(&mut self.is_online));
-        columns.push(array(&mut self.is_grid_online));
-        columns.push(self.mode.finish()?);
+        let rows = self.received_at_ms.len();
+        columns.push(flags(self.is_online, rows));
+        let knows_grid = self.knows_grid.nulls(rows);
+        columns.push(Arc::new(BooleanArray::new(self.is_grid_online.finish(rows), knows_grid)));
+        columns.push(words(self.mode, self.has_mode.nulls(rows), &MODES)?);
         self.last.finish(columns);
         columns.push(array(&mut self.oem_raw_data));
         columns.push(times(self.received_at_ms));
         Ok(())
     }
+}
+
+/// A column that is true or false in every row.
+fn flags(bits: Bits, rows: usize) -> ArrayRef {
+    Arc::new(BooleanArray::new(bits.finish(rows), None))
 }
 
 /// Where in Kafka a row comes from.
@@ -173,7 +198,14 @@ impl Place {
         }
     }
 
-    /// `cause` is the point that gave the row; it is the row's own but for what is displaced by another.
+    /// Rows that their own points gave.
+    fn block(&mut self, rows: impl Iterator<Item = Position> + Clone) {
+        self.offsets.extend(rows.clone().map(|position| position.offset));
+        self.indexes.extend(rows.clone().map(|position| position.index));
+        self.versions.extend(rows.map(Position::version));
+    }
+
+    /// `cause` is the point that gave the row: it is another's where that displaced the row's own.
     fn push(&mut self, position: Position, cause: Position) {
         self.offsets.push(position.offset);
         self.indexes.push(position.index);
@@ -195,150 +227,182 @@ static QUALITIES: LazyLock<ArrayRef> = LazyLock::new(|| words::list(Quality::ALL
 static MODES: LazyLock<ArrayRef> = LazyLock::new(|| words::list(Mode::ALL.map(Mode::name)));
 
 /// Rows of the table of intervals.
-pub(crate) struct Intervals {
+pub(crate) struct Intervals<'a> {
+    waiting: Vec<IntervalRow<'a>>,
     client_id: Names,
     device_id: StringBuilder,
-    source: Words,
+    source: Vec<i8>,
     start_ms: Vec<i64>,
     end_ms: Vec<i64>,
     energy: Decimals<4>,
-    quality: [Words; 4],
-    gap: BooleanBuilder,
+    quality: [Vec<i8>; 4],
+    gap: Bits,
     state: State,
     place: Place,
-    rows: usize,
 }
 
 /// One row of the table of intervals: the interval, the point it ends with, and where it comes from.
 pub(crate) struct IntervalRow<'a> {
     pub client_id: &'a str,
     pub source: Source,
-    pub interval: &'a Interval,
+    pub interval: Interval,
     pub end: &'a Point<'a>,
     pub received_at_ms: i64,
     pub position: Position,
 }
 
-impl Intervals {
+impl<'a> Intervals<'a> {
     /// With room for so many rows.
     pub(crate) fn new(topic: &Arc<str>, partition: i32, rows: usize) -> Self {
         Intervals {
+            waiting: Vec::with_capacity(BLOCK),
             client_id: Names::with_capacity(rows),
             device_id: device_ids(rows),
-            source: Words::with_capacity(&SOURCES, rows),
+            source: Vec::with_capacity(rows),
             start_ms: Vec::with_capacity(rows),
             end_ms: Vec::with_capacity(rows),
             energy: Decimals::with_capacity(rows),
-            quality: std::array::from_fn(|_| Words::with_capacity(&QUALITIES, rows)),
-            gap: BooleanBuilder::with_capacity(rows),
+            quality: std::array::from_fn(|_| Vec::with_capacity(rows)),
+            gap: Bits::with_capacity(rows),
             state: State::new(rows),
             place: Place::new(topic, partition, rows),
-            rows: 0,
         }
     }
 
-    pub(crate) fn push(&mut self, row: &IntervalRow<'_>) {
-        self.rows += 1;
-        self.client_id.append(row.client_id);
-        self.device_id.append_value(&row.end.device_id);
-        self.source.append(row.source as usize);
-        self.start_ms.push(row.interval.start_ms);
-        self.end_ms.push(row.interval.end_ms);
-        self.energy.push(row.interval.energy_mwh);
-        for (column, quality) in self.quality.iter_mut().zip(row.interval.quality) {
-            column.append(quality as usize);
+    pub(crate) fn push(&mut self, row: IntervalRow<'a>) {
+        self.waiting.push(row);
+        if self.waiting.len() == BLOCK {
+            self.block();
         }
-        self.gap.append_value(row.interval.gap);
-        self.state.push(row.end, row.received_at_ms);
-        self.place.push(row.position, row.position);
+    }
+
+    fn block(&mut self) {
+        let rows = self.waiting.iter();
+        self.client_id.extend(rows.clone().map(|row| row.client_id));
+        rows.clone().for_each(|row| self.device_id.append_value(&row.end.device_id));
+        self.source.extend(rows.clone().map(|row| row.source as i8));
+        self.start_ms.extend(rows.clone().map(|row| row.interval.start_ms));
+        self.end_ms.extend(rows.clone().map(|row| row.interval.end_ms));
+        self.energy.block(rows.clone(), |row, at| row.interval.energy_mwh[at]);
+        for (at, column) in self.quality.iter_mut().enumerate() {
+            column.extend(rows.clone().map(|row| row.interval.quality[at] as i8));
+        }
+        self.gap.block(rows.clone().map(|row| row.interval.gap));
+        self.state.block(rows.clone().map(|row| (row.end, row.received_at_ms)));
+        self.place.block(rows.map(|row| row.position));
+        self.waiting.clear();
     }
 
     fn finish(mut self) -> Result<Option<RecordBatch>, ArrowError> {
+        if !self.waiting.is_empty() {
+            self.block();
+        }
+        let rows = self.start_ms.len();
         let mut columns = vec![
             self.client_id.finish()?,
             array(&mut self.device_id),
-            self.source.finish()?,
+            words(self.source, None, &SOURCES)?,
             times(self.start_ms),
             times(self.end_ms),
         ];
         self.energy.finish(&mut columns);
-        for column in &mut self.quality {
-            columns.push(column.finish()?);
+        for column in self.quality {
+            columns.push(words(column, None, &QUALITIES)?);
         }
-        columns.push(array(&mut self.gap));
+        columns.push(flags(self.gap, rows));
         self.state.finish(&mut columns)?;
-        self.place.finish(&mut columns, self.rows)?;
-        batch(&INTERVALS, columns, self.rows)
+        self.place.finish(&mut columns, rows)?;
+        batch(&INTERVALS, columns, rows)
     }
 }
 
 /// Rows of the table of readings.
-pub(crate) struct Readings {
+pub(crate) struct Readings<'a> {
+    waiting: Vec<ReadingRow<'a>>,
     client_id: Names,
     device_id: StringBuilder,
     time_ms: Vec<i64>,
-    in_chain: BooleanBuilder,
+    in_chain: Bits,
     counters: Decimals<4>,
     limits: [Vec<i64>; LIMITS.len()],
     modulus: Decimals<1>,
     state: State,
     place: Place,
-    rows: usize,
 }
 
-impl Readings {
+/// One row of the table of readings: the reading, and where it comes from.
+pub(crate) struct ReadingRow<'a> {
+    pub client_id: &'a str,
+    pub point: &'a Point<'a>,
+    pub received_at_ms: i64,
+    pub position: Position,
+}
+
+impl<'a> Readings<'a> {
     /// With room for so many rows.
     pub(crate) fn new(topic: &Arc<str>, partition: i32, rows: usize) -> Self {
         Readings {
+            waiting: Vec::with_capacity(BLOCK),
             client_id: Names::with_capacity(rows),
             device_id: device_ids(rows),
             time_ms: Vec::with_capacity(rows),
-            in_chain: BooleanBuilder::with_capacity(rows),
+            in_chain: Bits::with_capacity(rows),
             counters: Decimals::with_capacity(rows),
             limits: std::array::from_fn(|_| Vec::with_capacity(rows)),
             modulus: Decimals::with_capacity(rows),
             state: State::new(rows),
             place: Place::new(topic, partition, rows),
-            rows: 0,
         }
     }
 
-    pub(crate) fn push(
-        &mut self,
-        client_id: &str,
-        point: &Point<'_>,
-        received_at_ms: i64,
-        position: Position,
-    ) {
-        self.rows += 1;
-        self.client_id.append(client_id);
-        self.device_id.append_value(&point.device_id);
-        self.time_ms.push(point.time_ms);
-        self.in_chain.append_value(point.quantities.counters().is_some());
-        self.counters.push(COUNTERS.map(|quantity| point.quantities.get(quantity)));
-        let limits = &point.limits;
-        let limit_w = [limits.battery_charge_w, limits.battery_discharge_w, limits.home_w, limits.solar_w];
-        for (column, limit_w) in self.limits.iter_mut().zip(limit_w) {
-            column.push(i64::from(limit_w));
+    pub(crate) fn push(&mut self, row: ReadingRow<'a>) {
+        self.waiting.push(row);
+        if self.waiting.len() == BLOCK {
+            self.block();
         }
-        self.modulus.push([(limits.modulus_mwh > 0).then_some(limits.modulus_mwh as i64)]);
-        self.state.push(point, received_at_ms);
-        self.place.push(position, position);
+    }
+
+    fn block(&mut self) {
+        let rows = self.waiting.iter();
+        let points = rows.clone().map(|row| row.point);
+        self.client_id.extend(rows.clone().map(|row| row.client_id));
+        points.clone().for_each(|point| self.device_id.append_value(&point.device_id));
+        self.time_ms.extend(points.clone().map(|point| point.time_ms));
+        self.in_chain.block(points.clone().map(|point| point.quantities.has_all(&COUNTERS)));
+        self.counters.block(points.clone(), |point, at| point.quantities.get(COUNTERS[at]));
+        let limits: [fn(&Limits) -> u32; LIMITS.len()] = [
+            |limits| limits.battery_charge_w,
+            |limits| limits.battery_discharge_w,
+            |limits| limits.home_w,
+            |limits| limits.solar_w,
+        ];
+        for (column, limit_w) in self.limits.iter_mut().zip(limits) {
+            column.extend(points.clone().map(|point| i64::from(limit_w(&point.limits))));
+        }
+        let modulus = |modulus_mwh: u64| (modulus_mwh > 0).then_some(modulus_mwh as i64);
+        self.modulus.block(points, |point, _| modulus(point.limits.modulus_mwh));
+        self.state.block(rows.clone().map(|row| (row.point, row.received_at_ms)));
+        self.place.block(rows.map(|row| row.position));
+        self.waiting.clear();
     }
 
     fn finish(mut self) -> Result<Option<RecordBatch>, ArrowError> {
+        if !self.waiting.is_empty() {
+            self.block();
+        }
+        let rows = self.time_ms.len();
         let mut columns = vec![
             self.client_id.finish()?,
             array(&mut self.device_id),
             times(self.time_ms),
-            array(&mut self.in_chain),
+            flags(self.in_chain, rows),
         ];
         self.counters.finish(&mut columns);
         columns.extend(self.limits.map(numbers::<Int64Type>));
         self.modulus.finish(&mut columns);
         self.state.finish(&mut columns)?;
-        self.place.finish(&mut columns, self.rows)?;
-        batch(&READINGS, columns, self.rows)
+        self.place.finish(&mut columns, rows)?;
+        batch(&READINGS, columns, rows)
     }
 }
 
@@ -371,7 +435,7 @@ impl Rejected {
         cause: Position,
     ) {
         self.rows += 1;
-        self.reason.append(reason.name());
+        self.reason.extend(std::iter::once(reason.name()));
         self.rejected_at_ms.push(at_ms);
         self.record.append_value(record);
         self.place.push(position, cause);
@@ -394,8 +458,8 @@ pub struct Rows {
 
 impl Rows {
     pub(crate) fn finish(
-        intervals: Intervals,
-        readings: Readings,
+        intervals: Intervals<'_>,
+        readings: Readings<'_>,
         rejected: Rejected,
     ) -> Result<Self, ArrowError> {
         Ok(Rows {

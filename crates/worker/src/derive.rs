@@ -15,7 +15,7 @@ use wattline_model::{
 use wattline_wire::record::{self, Header, Record, RecordError};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
-use crate::columns::{IntervalRow, Intervals, Readings, Rejected, Rows};
+use crate::columns::{IntervalRow, Intervals, ReadingRow, Readings, Rejected, Rows};
 
 /// A record of a batch.
 pub struct Input<'a> {
@@ -159,14 +159,14 @@ impl Deriver {
     ) -> Result<(Rows, Counts), arrow_schema::ArrowError> {
         let points = points(batch).count();
         let readings = if self.kind == Kind::Battery { 0 } else { points };
+        let displaced = looked_up.displaced.iter().filter_map(Stored::of_displaced);
+        let stored: Vec<Stored> = looked_up.stored.into_iter().map(Stored::from).chain(displaced).collect();
         let mut out = Output {
             intervals: Intervals::new(&self.topic, self.partition, points),
             readings: Readings::new(&self.topic, self.partition, readings),
             rejected: Rejected::new(&self.topic, self.partition),
             counts: Counts::default(),
         };
-        let displaced = looked_up.displaced.iter().filter_map(Stored::of_displaced);
-        let stored: Vec<Stored> = looked_up.stored.into_iter().map(Stored::from).chain(displaced).collect();
         let mut known = self.known(devices, &stored);
         let mut of_points = devices.of_points.iter().map(|&at| at as usize);
         for (at, input) in batch.iter().enumerate() {
@@ -309,23 +309,23 @@ fn points<'a>(batch: &'a [Input<'_>]) -> impl Iterator<Item = (&'a Header<'a>, &
         .flat_map(|record| record.points.iter().map(move |point| (&record.header, point)))
 }
 
-struct Output {
-    intervals: Intervals,
-    readings: Readings,
+struct Output<'a> {
+    intervals: Intervals<'a>,
+    readings: Readings<'a>,
     rejected: Rejected,
     counts: Counts,
 }
 
-impl Output {
+impl<'a> Output<'a> {
     /// The points of a record of interval data are intervals as they are.
-    fn reported(&mut self, input: &Input<'_>, record: &Record<'_>) {
+    fn reported(&mut self, input: &Input<'_>, record: &'a Record<'_>) {
         for (at, point) in record.points.iter().enumerate() {
             self.counts.points += 1;
             let energy = |quantity| point.quantities.get(quantity);
-            self.intervals.push(&IntervalRow {
+            self.intervals.push(IntervalRow {
                 client_id: record.header.client_id,
                 source: Source::Reported,
-                interval: &Interval {
+                interval: Interval {
                     start_ms: point.time_ms,
                     end_ms: point.time_ms + i64::from(point.duration_ms),
                     energy_mwh: wattline_model::COUNTERS.map(energy),
@@ -344,9 +344,9 @@ impl Output {
     fn counter_record(
         &mut self,
         input: usize,
-        record: &Record<'_>,
-        batch: &[Input<'_>],
-        stored: &[Stored],
+        record: &'a Record<'_>,
+        batch: &'a [Input<'_>],
+        stored: &'a [Stored],
         devices: &mut impl Iterator<Item = usize>,
         known: &mut [Known],
     ) {
@@ -371,7 +371,12 @@ impl Output {
                     }
                 }
             }
-            self.readings.push(header.client_id, point, header.received_at_ms, position);
+            self.readings.push(ReadingRow {
+                client_id: header.client_id,
+                point,
+                received_at_ms: header.received_at_ms,
+                position,
+            });
         }
         changed.sort_unstable();
         changed.dedup();
@@ -420,15 +425,15 @@ impl Output {
     /// The interval between two readings, the second of which is that of the point.
     fn derived(
         &mut self,
-        header: &Header<'_>,
+        header: &Header<'a>,
         previous: &Link<Origin>,
         next: &Link<Origin>,
-        end: &Point<'_>,
+        end: &'a Point<'a>,
     ) {
-        self.intervals.push(&IntervalRow {
+        self.intervals.push(IntervalRow {
             client_id: header.client_id,
             source: Source::Counter,
-            interval: &pair(&previous.reading, &next.reading),
+            interval: pair(&previous.reading, &next.reading),
             end,
             received_at_ms: header.received_at_ms,
             position: previous.payload.position.max(next.payload.position),

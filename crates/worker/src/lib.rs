@@ -3,6 +3,7 @@
 //! Owns the order of these steps, and with it the promise that every point is stored exactly once. It must
 //! not know HTTP or the directory: what a record means depends on the log alone.
 
+mod bits;
 mod clock;
 mod columns;
 mod derive;

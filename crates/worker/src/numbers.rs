@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use arrow_array::types::{ArrowPrimitiveType, Decimal64Type, TimestampMillisecondType};
 use arrow_array::{ArrayRef, PrimitiveArray};
-use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::DataType;
+
+use crate::bits::Bits;
 
 /// All decimals of the tables: thousandths in 18 digits.
 pub(crate) const DECIMAL: DataType = DataType::Decimal64(18, 3);
@@ -21,35 +22,34 @@ pub(crate) fn times(values_ms: Vec<i64>) -> ArrayRef {
 }
 
 /// Columns of decimals, each of which a row may lack.
-pub(crate) struct Decimals<const N: usize> {
-    columns: [Vec<i64>; N],
-    /// The columns that a row has, a bit for each.
-    present: Vec<u16>,
+pub(crate) struct Decimals<const N: usize>([Column; N]);
+
+struct Column {
+    values: Vec<i64>,
+    present: Bits,
 }
 
 impl<const N: usize> Decimals<N> {
     pub(crate) fn with_capacity(rows: usize) -> Self {
-        const { assert!(N <= u16::BITS as usize) };
-        Decimals {
-            columns: std::array::from_fn(|_| Vec::with_capacity(rows)),
-            present: Vec::with_capacity(rows),
-        }
+        let column = |_| Column { values: Vec::with_capacity(rows), present: Bits::with_capacity(rows) };
+        Decimals(std::array::from_fn(column))
     }
 
-    pub(crate) fn push(&mut self, row: [Option<i64>; N]) {
-        let mut present = 0;
-        for (at, (column, value)) in self.columns.iter_mut().zip(row).enumerate() {
-            present |= u16::from(value.is_some()) << at;
-            column.push(value.unwrap_or_default());
+    /// `get` gives what a row has in the column of this number.
+    pub(crate) fn block<R>(
+        &mut self,
+        rows: impl Iterator<Item = R> + Clone,
+        get: impl Fn(R, usize) -> Option<i64>,
+    ) {
+        for (at, Column { values, present }) in self.0.iter_mut().enumerate() {
+            values.extend(rows.clone().map(|row| get(row, at).unwrap_or_default()));
+            present.block(rows.clone().map(|row| get(row, at).is_some()));
         }
-        self.present.push(present);
     }
 
     pub(crate) fn finish(self, columns: &mut Vec<ArrayRef>) {
-        for (at, values) in self.columns.into_iter().enumerate() {
-            let is_there = |row: usize| self.present[row] >> at & 1 == 1;
-            let nulls = NullBuffer::new(BooleanBuffer::collect_bool(values.len(), is_there));
-            let nulls = (nulls.null_count() > 0).then_some(nulls);
+        for Column { values, present } in self.0 {
+            let nulls = present.nulls(values.len());
             let column = PrimitiveArray::<Decimal64Type>::new(values.into(), nulls);
             columns.push(Arc::new(column.with_data_type(DECIMAL)));
         }

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow_array::builder::Int8Builder;
 use arrow_array::types::{Int8Type, Int32Type};
-use arrow_array::{ArrayRef, DictionaryArray, Int32Array, StringArray};
+use arrow_array::{ArrayRef, DictionaryArray, Int8Array, Int32Array, StringArray};
+use arrow_buffer::NullBuffer;
 use arrow_schema::ArrowError;
 
 /// The texts of a fixed list, in its order.
@@ -13,30 +13,14 @@ pub(crate) fn list<const N: usize>(names: [&'static str; N]) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(names))
 }
 
-/// A column of texts out of a list.
-pub(crate) struct Words {
-    places: Int8Builder,
-    list: ArrayRef,
-}
-
-impl Words {
-    pub(crate) fn with_capacity(list: &ArrayRef, rows: usize) -> Self {
-        Words { places: Int8Builder::with_capacity(rows), list: Arc::clone(list) }
-    }
-
-    /// The text at this place of the list.
-    pub(crate) fn append(&mut self, place: usize) {
-        self.places.append_value(place as i8);
-    }
-
-    pub(crate) fn append_option(&mut self, place: Option<usize>) {
-        self.places.append_option(place.map(|place| place as i8));
-    }
-
-    pub(crate) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
-        let words = DictionaryArray::<Int8Type>::try_new(self.places.finish(), Arc::clone(&self.list))?;
-        Ok(Arc::new(words))
-    }
+/// A column of texts out of a list: each row has a place in it, or none.
+pub(crate) fn words(
+    places: Vec<i8>,
+    nulls: Option<NullBuffer>,
+    list: &ArrayRef,
+) -> Result<ArrayRef, ArrowError> {
+    let places = Int8Array::new(places.into(), nulls);
+    Ok(Arc::new(DictionaryArray::<Int8Type>::try_new(places, Arc::clone(list))?))
 }
 
 /// A column of few texts that nobody listed. The next row's is nearly always the one of the row before.
@@ -51,23 +35,32 @@ impl Names {
         Names { places: Vec::with_capacity(rows), names: Vec::new(), place_of: HashMap::new() }
     }
 
-    pub(crate) fn append(&mut self, name: &str) {
+    /// Rows of one record have the very same text, so that it need not be read.
+    pub(crate) fn extend<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        let mut before: Option<(&str, i32)> = None;
+        for name in names {
+            let place = match before {
+                Some((same, place)) if std::ptr::eq(same, name) => place,
+                _ => self.place(name),
+            };
+            self.places.push(place);
+            before = Some((name, place));
+        }
+    }
+
+    fn place(&mut self, name: &str) -> i32 {
         if let Some(&before) = self.places.last()
             && self.names[before as usize] == name
         {
-            self.places.push(before);
-            return;
+            return before;
         }
-        let place = match self.place_of.get(name) {
-            Some(&place) => place,
-            None => {
-                let place = self.names.len() as i32;
-                self.names.push(name.to_owned());
-                self.place_of.insert(name.to_owned(), place);
-                place
-            }
-        };
-        self.places.push(place);
+        if let Some(&place) = self.place_of.get(name) {
+            return place;
+        }
+        let place = self.names.len() as i32;
+        self.names.push(name.to_owned());
+        self.place_of.insert(name.to_owned(), place);
+        place
     }
 
     pub(crate) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {

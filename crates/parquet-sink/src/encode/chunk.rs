@@ -27,7 +27,9 @@ enum Content {
     /// What a home takes and what a battery holds hardly ever repeats, and its last digits are noise, which no
     /// compression makes smaller.
     Noise,
-    /// What the sun gives does not repeat either, but at night.
+    /// What the sun gives does not repeat either, but at night, nor what a battery is charged with, but while it
+    /// rests. With a dictionary for that a file was a fiftieth smaller, and more than a third of the look-ups in it found
+    /// nothing.
     Unlike,
     /// Other quantities often do: a battery rests for more than half of the time.
     Alike(Dictionary<Numbers>),
@@ -54,7 +56,7 @@ impl Chunk {
             DataType::Timestamp(..) | DataType::Int64 | DataType::Int32 => Content::Ordered(Bounds::new(0)),
             DataType::UInt64 => Content::Ordered(Bounds::new(i64::MIN)),
             DataType::Decimal64(..) if is_noise(field.name()) => Content::Noise,
-            DataType::Decimal64(..) if field.name().starts_with("solar_") => Content::Unlike,
+            DataType::Decimal64(..) if is_unlike(field.name()) => Content::Unlike,
             DataType::Decimal64(..) => Content::Alike(Dictionary::default()),
             DataType::Boolean => Content::Flags,
             DataType::Utf8 => Content::Texts(Dictionary::default()),
@@ -100,12 +102,7 @@ impl Chunk {
             Content::Noise | Content::Unlike => delta(gather::numbers(arrays, numbers)?, plain),
             Content::Alike(dictionary) => {
                 let numbers = gather::numbers(arrays, numbers)?;
-                let found = dictionary.serves(|values| {
-                    numbers.iter().all(|&number| {
-                        places.push(values.place(number));
-                        values.len() <= values_max
-                    })
-                });
+                let found = dictionary.serves(|values| values.places(numbers, values_max, places));
                 if found { dictionary.encode(places, plain) } else { delta(numbers, plain) }
             }
             Content::Flags => {
@@ -212,6 +209,11 @@ impl Chunk {
 
 fn is_noise(name: &str) -> bool {
     name.starts_with("home_") || name == "battery_last_stored_energy_wh"
+}
+
+fn is_unlike(name: &str) -> bool {
+    const CHARGED: [&str; 2] = ["battery_total_energy_charge_wh", "battery_last_power_charge_w"];
+    name.starts_with("solar_") || CHARGED.contains(&name)
 }
 
 fn delta(numbers: &[i64], out: &mut Vec<u8>) -> Encoding {

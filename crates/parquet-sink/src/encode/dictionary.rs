@@ -85,7 +85,17 @@ impl Default for Numbers {
 }
 
 impl Numbers {
-    pub fn place(&mut self, value: i64) -> u32 {
+    /// The places of all values, or `false` as soon as there are clearly more than `values_max`.
+    pub fn places(&mut self, values: &[i64], values_max: usize, places: &mut Vec<u32>) -> bool {
+        const AT_ONCE: usize = 64;
+        values.chunks(AT_ONCE).all(|values| {
+            places.extend(values.iter().map(|&value| self.place(value)));
+            self.values.len() <= values_max
+        })
+    }
+
+    #[inline]
+    fn place(&mut self, value: i64) -> u32 {
         let hash = mixed(value);
         let at = hash as usize % RECENT;
         let (known, place) = self.recent[at];
