@@ -85,7 +85,8 @@ impl Default for Numbers {
 }
 
 impl Numbers {
-    /// The places of all values, or `false` as soon as there are clearly more than `values_max`.
+    /// Finds the places of all values; `false` where the dictionary then has more than `values_max`, and some of them have
+    /// no place.
     pub fn places(&mut self, values: &[i64], values_max: usize, places: &mut Vec<u32>) -> bool {
         const AT_ONCE: usize = 64;
         values.chunks(AT_ONCE).all(|values| {
