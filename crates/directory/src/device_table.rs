@@ -63,6 +63,11 @@ impl DeviceView<'_> {
         self.0.get(hash, client_index, device_id).map(DeviceLimits::from)
     }
 
+    /// To be called before several devices are looked up: their waits for memory then overlap.
+    pub fn fetch(&self, hashes: impl Iterator<Item = u64>) {
+        self.0.fetch(hashes);
+    }
+
     /// The number of devices and the bytes they take.
     pub(crate) fn size(&self) -> (usize, usize) {
         self.0.size()

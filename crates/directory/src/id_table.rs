@@ -77,6 +77,18 @@ impl<V: Copy> IdView<'_, V> {
         Some(entry.value)
     }
 
+    /// Reads where look-ups of these hashes will begin. One look-up after the other waits for memory, as what comes next
+    /// hangs on whether its id is the same; these hang on nothing, and wait together.
+    pub fn fetch(&self, hashes: impl Iterator<Item = u64>) {
+        let read = hashes.fold(0, |read, hash| {
+            let entries = &self.0[shard_index(hash)].entries;
+            // The first that may be it nearly always is.
+            read ^ entries.find(spread(tag(hash)), |_| true).map_or(0, |entry| entry.tag)
+        });
+        // Nobody wants it, but it has to be read.
+        std::hint::black_box(read);
+    }
+
     /// The number of ids and the bytes they take.
     pub fn size(&self) -> (usize, usize) {
         self.0.iter().fold((0, 0), |(ids, bytes), shard| {

@@ -131,6 +131,7 @@ impl<'a> Batch<'a> {
 
     /// Looks up the devices of the points that wait, and adds those that are accepted to their records.
     fn look_up(&mut self) {
+        self.devices.fetch(self.waiting.iter().map(|waiting| waiting.device_hash));
         let mut found = [None; LOOK_UPS];
         for (found, waiting) in found.iter_mut().zip(&self.waiting) {
             *found = self.devices.get(waiting.device_hash, self.client.index, &waiting.point.device_id);
