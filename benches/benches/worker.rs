@@ -13,7 +13,7 @@ use wattline_clickhouse_sink::{Table, arrow_stream};
 use wattline_model::Kind;
 use wattline_parquet_sink::{Folder, Kind as FileKind};
 use wattline_stages::{DecodeRecord, Derive, SIZES, bodies, records};
-use wattline_worker::{Deriver, Input, LookedUp, Rows};
+use wattline_worker::{Deriver, Inputs, LookedUp, Rows};
 
 /// That of the worker itself.
 #[global_allocator]
@@ -41,10 +41,12 @@ impl Partition {
         Deriver::new(self.kind, Arc::from("bench"), 0, CACHE_DEVICES_MAX, 7)
     }
 
-    fn inputs(&self, batch: usize) -> Vec<Input<'_>> {
+    fn inputs(&self, batch: usize) -> Inputs<'_> {
         let records = &self.batches[batch];
         let first = (batch * records.len()) as i64;
-        (first..).zip(records).map(|(offset, bytes)| Input::new(offset, 0, bytes)).collect()
+        let mut inputs = Inputs::with_capacity(records.len(), records.iter().map(Vec::len).sum());
+        (first..).zip(records).for_each(|(offset, bytes)| inputs.push(offset, 0, bytes));
+        inputs
     }
 
     /// The rows of all batches, in the order of the log.
@@ -55,7 +57,7 @@ impl Partition {
 }
 
 /// Everything is remembered, or new; nothing has to be looked up elsewhere.
-fn rows(deriver: &mut Deriver, batch: &[Input<'_>]) -> Rows {
+fn rows(deriver: &mut Deriver, batch: &Inputs<'_>) -> Rows {
     let devices = deriver.devices(batch);
     deriver.rows(batch, &devices, LookedUp::default()).expect("rows that fit their columns").0
 }

@@ -18,10 +18,7 @@ pub struct LastReadings {
     generation_max: usize,
 }
 
-type Generation = ByDevice<Last>;
-
-/// What is known of devices, by the hash that the caller makes of each.
-pub type ByDevice<T> = HashMap<u128, T, BuildHasherDefault<AlreadyHashed>>;
+type Generation = HashMap<u128, Last, BuildHasherDefault<AlreadyHashed>>;
 
 impl LastReadings {
     /// A cache of at least `devices_max / 2` and at most `devices_max` devices once it is full.
@@ -72,7 +69,7 @@ impl LastReadings {
 
 /// The key is a hash already: half of it is as good a hash as any.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct AlreadyHashed(u64);
+struct AlreadyHashed(u64);
 
 impl Hasher for AlreadyHashed {
     fn finish(&self) -> u64 {

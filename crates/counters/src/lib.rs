@@ -8,5 +8,5 @@ mod last;
 mod pair;
 
 pub use chain::{Chain, Inserted, Link};
-pub use last::{ByDevice, Last, LastReadings};
+pub use last::{Last, LastReadings};
 pub use pair::{GAP_MS, Reading, SLACK_MS, TOLERANCE_MS, pair};

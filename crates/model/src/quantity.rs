@@ -106,7 +106,8 @@ impl Quantity {
         if self.is_percentage() { 100_000 } else { 1_000_000_000_000_000 }
     }
 
-    pub(crate) const fn bit(self) -> u16 {
+    /// Its bit among those of `Quantities::present`.
+    pub const fn bit(self) -> u16 {
         1 << self as u8
     }
 }
@@ -125,6 +126,16 @@ impl Quantities {
 
     pub const fn has(&self, quantity: Quantity) -> bool {
         self.present & quantity.bit() != 0
+    }
+
+    /// The bits of the quantities that have a value.
+    pub const fn present(&self) -> u16 {
+        self.present
+    }
+
+    /// What has no value is 0.
+    pub const fn get_or_zero(&self, quantity: Quantity) -> i64 {
+        self.thousandths[quantity as usize]
     }
 
     pub fn set(&mut self, quantity: Quantity, thousandths: i64) {

@@ -176,14 +176,34 @@ fn varint_length(value: u64) -> usize {
 }
 
 /// Hardly any point takes less in a record, so that room for so many is room for all.
-const POINT_BYTES: usize = 72;
+pub const POINT_BYTES: usize = 72;
 
 /// Decodes a whole record. Fields that are not known are passed over, as Protobuf has it.
 pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
+    let mut points = Vec::with_capacity((bytes.len() / POINT_BYTES).min(crate::POINTS_MAX));
+    let header = decode_into(bytes, &mut points)?;
+    Ok(Record { header, points })
+}
+
+/// As `decode`; the points are put behind those that are there, unless the record cannot be decoded.
+pub fn decode_into<'a>(bytes: &'a [u8], points: &mut Vec<Point<'a>>) -> Result<Header<'a>, RecordError> {
+    let before = points.len();
+    // In a variable of its own its length need not be read again for each point.
+    let mut all = std::mem::take(points);
+    let header = decode_behind(bytes, &mut all);
+    if header.is_err() {
+        all.truncate(before);
+    }
+    *points = all;
+    header
+}
+
+#[inline(always)]
+fn decode_behind<'a>(bytes: &'a [u8], points: &mut Vec<Point<'a>>) -> Result<Header<'a>, RecordError> {
+    let before = points.len();
     let mut reader = Reader { bytes };
     let mut version = 0;
     let mut header = Header { client_id: "", request_id: "", received_at_ms: 0 };
-    let mut points = Vec::with_capacity((bytes.len() / POINT_BYTES).min(crate::POINTS_MAX));
     while let Some(field) = reader.field()? {
         match (field.number, field.value) {
             (VERSION_FIELD, Value::Uint(value)) => {
@@ -209,10 +229,10 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
     if header.client_id.is_empty() {
         return Err(RecordError::Undecodable("the client is missing"));
     }
-    if points.len() > crate::POINTS_MAX {
+    if points.len() - before > crate::POINTS_MAX {
         return Err(RecordError::Undecodable("too many points"));
     }
-    Ok(Record { header, points })
+    Ok(header)
 }
 
 /// A point before its fields are read.

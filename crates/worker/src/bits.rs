@@ -19,6 +19,12 @@ impl Bits {
         self.0.push(word.to_le());
     }
 
+    /// A block of so many rows that all have the same bit.
+    pub(crate) fn block_of_same(&mut self, bit: bool, rows: usize) {
+        let ones = u64::MAX.checked_shr((BLOCK - rows) as u32).unwrap_or(0);
+        self.0.push(if bit { ones.to_le() } else { 0 });
+    }
+
     pub(crate) fn finish(self, rows: usize) -> BooleanBuffer {
         BooleanBuffer::new(Buffer::from_vec(self.0), 0, rows)
     }
@@ -39,6 +45,16 @@ mod tests {
         let mut bits = Bits::with_capacity(rows.len());
         rows.chunks(BLOCK).for_each(|block| bits.block(block.iter().copied()));
         assert_eq!(bits.finish(rows.len()).iter().collect::<Vec<_>>(), rows);
+    }
+
+    #[test]
+    fn a_block_of_the_same_bit_is_as_one_of_single_bits() {
+        for (bit, rows) in [(true, BLOCK), (true, 3), (true, 0), (false, BLOCK), (false, 3)] {
+            let (mut single, mut same) = (Bits::with_capacity(rows), Bits::with_capacity(rows));
+            single.block(std::iter::repeat_n(bit, rows));
+            same.block_of_same(bit, rows);
+            assert_eq!(single.0, same.0, "{rows} rows of {bit}");
+        }
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl State {
         self.knows_grid.block(points.clone().map(|point| point.last_is_grid_online.is_some()));
         self.mode.extend(points.clone().map(|point| point.last_mode.map_or(0, |mode| mode as i8 - 1)));
         self.has_mode.block(points.clone().map(|point| point.last_mode.is_some()));
-        self.last.block(points.clone(), |point, at| point.quantities.get(LAST[at]));
+        self.last.block_of_quantities(points.clone().map(|point| &point.quantities), &LAST);
         if points.clone().all(|point| point.oem_raw_data.is_none()) {
             self.oem_raw_data.append_nulls(points.len());
         } else {
@@ -369,7 +369,7 @@ impl<'a> Readings<'a> {
         points.clone().for_each(|point| self.device_id.append_value(&point.device_id));
         self.time_ms.extend(points.clone().map(|point| point.time_ms));
         self.in_chain.block(points.clone().map(|point| point.quantities.has_all(&COUNTERS)));
-        self.counters.block(points.clone(), |point, at| point.quantities.get(COUNTERS[at]));
+        self.counters.block_of_quantities(points.clone().map(|point| &point.quantities), &COUNTERS);
         let limits: [fn(&Limits) -> u32; LIMITS.len()] = [
             |limits| limits.battery_charge_w,
             |limits| limits.battery_discharge_w,

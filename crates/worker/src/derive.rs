@@ -5,50 +5,29 @@
 //! matter either.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use wattline_clickhouse_sink::{Around, DisplacedReading, StoredReading};
-use wattline_counters::{ByDevice, Chain, Inserted, Last, LastReadings, Link, Reading, pair};
+use wattline_counters::{Chain, Inserted, Last, LastReadings, Link, Reading, pair};
 use wattline_model::{
-    Interval, Kind, Limits, Mode, Point, Position, Quality, Quantities, Quantity, RejectReason, Source,
+    COUNTERS, Interval, Kind, Limits, Mode, Point, Position, Quality, Quantities, Quantity, RejectReason,
+    Source,
 };
-use wattline_wire::record::{self, Header, Record, RecordError};
+use wattline_wire::record::{self, Header, RecordError};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use crate::columns::{IntervalRow, Intervals, ReadingRow, Readings, Rejected, Rows};
-
-/// A record of a batch.
-pub struct Input<'a> {
-    pub offset: i64,
-    /// When it was produced; with a record that cannot be decoded it is all there is.
-    pub time_ms: i64,
-    pub bytes: &'a [u8],
-    pub record: Result<Record<'a>, RecordError>,
-    /// Where the points stood in the record as Kafka had it, in a record that lacks some of them.
-    pub indexes: Option<Vec<i32>>,
-}
-
-impl<'a> Input<'a> {
-    pub fn new(offset: i64, time_ms: i64, bytes: &'a [u8]) -> Self {
-        Input { offset, time_ms, bytes, record: record::decode(bytes), indexes: None }
-    }
-
-    /// The place in Kafka of the point that is the `at`th of the record here.
-    fn position(&self, at: usize) -> Position {
-        let index = match &self.indexes {
-            Some(indexes) => indexes[at],
-            None => at as i32,
-        };
-        Position { offset: self.offset, index }
-    }
-}
+use crate::inputs::{Input, Inputs};
 
 /// What a batch of counter readings has of each of its devices.
 #[derive(Default)]
 pub struct Devices<'a> {
     all: Vec<Seen<'a>>,
-    /// Where in `all` each device is, by its hash …
-    at: ByDevice<u32>,
+    /// Where in `all` each device is, by its key …
+    at: HashTable<u32>,
     /// … and the device of each point that has all its counters, in the order of the batch.
     of_points: Vec<u32>,
 }
@@ -63,11 +42,35 @@ struct Seen<'a> {
     is_in_order: bool,
 }
 
-impl Devices<'_> {
+impl<'a> Devices<'a> {
+    /// Where in `all` the device is; a new one comes last.
+    fn find_or_add(&mut self, key: u128, new: impl FnOnce() -> Seen<'a>) -> u32 {
+        let Devices { all, at, .. } = self;
+        let is = |&at: &u32| all[at as usize].key == key;
+        match at.entry(hash(key), is, |&at| hash(all[at as usize].key)) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(free) => {
+                let at = all.len() as u32;
+                free.insert(at);
+                all.push(new());
+                at
+            }
+        }
+    }
+
+    fn find(&self, key: u128) -> Option<u32> {
+        self.at.find(hash(key), |&at| self.all[at as usize].key == key).copied()
+    }
+
     /// The devices whose neighbours have to be looked up.
     pub fn wanted(&self) -> impl Iterator<Item = Around<'_>> {
         self.all.iter().filter(|seen| seen.is_wanted()).map(|seen| seen.span)
     }
+}
+
+/// Half of a key is as good a hash as any.
+fn hash(key: u128) -> u64 {
+    key as u64
 }
 
 impl Seen<'_> {
@@ -100,13 +103,16 @@ pub struct Deriver {
     topic: Arc<str>,
     partition: i32,
     last: LastReadings,
+    /// How many devices the batch before had: the next one will have about as many.
+    devices_before: usize,
     /// Devices are remembered by a hash; with a secret seed nobody can make two collide.
     seed: u64,
 }
 
 impl Deriver {
     pub fn new(kind: Kind, topic: Arc<str>, partition: i32, cache_devices_max: usize, seed: u64) -> Self {
-        Deriver { kind, topic, partition, last: LastReadings::new(cache_devices_max), seed }
+        let last = LastReadings::new(cache_devices_max);
+        Deriver { kind, topic, partition, last, devices_before: 0, seed }
     }
 
     pub(crate) fn remembered(&self) -> &LastReadings {
@@ -116,29 +122,31 @@ impl Deriver {
     /// What there is in a batch of each device, and which devices' neighbours have to be looked up, at positions
     /// before the batch: those that are not remembered, and those with a reading that is not younger than the last
     /// one.
-    pub fn devices<'a>(&self, batch: &'a [Input<'_>]) -> Devices<'a> {
-        let mut devices = Devices::default();
+    pub fn devices<'a>(&self, batch: &'a Inputs<'_>) -> Devices<'a> {
         if self.kind == Kind::Battery {
-            return devices;
+            return Devices::default();
         }
-        devices.of_points.reserve(points(batch).count());
-        for record in batch.iter().filter_map(|input| input.record.as_ref().ok()) {
-            let hashed = self.devices_of(record.header.client_id);
-            for point in record.points.iter().filter(|point| point.quantities.counters().is_some()) {
+        let mut devices = Devices {
+            all: Vec::with_capacity(self.devices_before),
+            at: HashTable::with_capacity(self.devices_before),
+            of_points: Vec::with_capacity(batch.points().len()),
+        };
+        for record in batch.records() {
+            let Ok(header) = &record.header else { continue };
+            let hashed = self.devices_of(header.client_id);
+            let points = &batch.points()[record.points.clone()];
+            for point in points.iter().filter(|point| point.quantities.has_all(&COUNTERS)) {
                 let key = hashed.key(&point.device_id);
-                let at = *devices.at.entry(key).or_insert_with(|| {
-                    devices.all.push(Seen {
-                        key,
-                        last: self.last.get(key).copied(),
-                        span: Around {
-                            client_id: record.header.client_id,
-                            device_id: &point.device_id,
-                            min_ms: point.time_ms,
-                            max_ms: i64::MIN,
-                        },
-                        is_in_order: true,
-                    });
-                    devices.all.len() as u32 - 1
+                let at = devices.find_or_add(key, || Seen {
+                    key,
+                    last: None,
+                    span: Around {
+                        client_id: header.client_id,
+                        device_id: &point.device_id,
+                        min_ms: point.time_ms,
+                        max_ms: i64::MIN,
+                    },
+                    is_in_order: true,
                 });
                 devices.of_points.push(at);
                 let seen = &mut devices.all[at as usize];
@@ -147,17 +155,21 @@ impl Deriver {
                 seen.span.max_ms = seen.span.max_ms.max(point.time_ms);
             }
         }
+        // One right behind the other, so that their waits for memory overlap.
+        for seen in &mut devices.all {
+            seen.last = self.last.get(seen.key).copied();
+        }
         devices
     }
 
     /// The rows of a batch. `looked_up` is what was found for the devices whose neighbours are wanted.
     pub fn rows(
         &mut self,
-        batch: &[Input<'_>],
+        batch: &Inputs<'_>,
         devices: &Devices<'_>,
         looked_up: LookedUp,
     ) -> Result<(Rows, Counts), arrow_schema::ArrowError> {
-        let points = points(batch).count();
+        let points = batch.points().len();
         let readings = if self.kind == Kind::Battery { 0 } else { points };
         let displaced = looked_up.displaced.iter().filter_map(Stored::of_displaced);
         let stored: Vec<Stored> = looked_up.stored.into_iter().map(Stored::from).chain(displaced).collect();
@@ -169,12 +181,12 @@ impl Deriver {
         };
         let mut known = self.known(devices, &stored);
         let mut of_points = devices.of_points.iter().map(|&at| at as usize);
-        for (at, input) in batch.iter().enumerate() {
-            match &input.record {
-                Err(error) => out.reject_record(input, error),
-                Ok(record) if self.kind == Kind::Battery => out.reported(input, record),
-                Ok(record) => {
-                    out.counter_record(at, record, batch, &stored, &mut of_points, &mut known);
+        for (at, record) in batch.records().iter().enumerate() {
+            match &record.header {
+                Err(error) => out.reject_record(record, error),
+                Ok(header) if self.kind == Kind::Battery => out.reported(header, record, batch),
+                Ok(header) => {
+                    out.counter_record(at, header, batch, &stored, &mut of_points, &mut known);
                 }
             }
         }
@@ -184,25 +196,26 @@ impl Deriver {
 
     /// What is known of each device before the first point of the batch.
     fn known(&self, devices: &Devices<'_>, stored: &[Stored]) -> Vec<Known> {
-        let mut found = vec![Vec::new(); devices.all.len()];
+        let mut found: HashMap<u32, Vec<_>> = HashMap::new();
         for (at, reading) in stored.iter().enumerate() {
             let key = self.devices_of(&reading.client_id).key(&reading.point.device_id);
             let link = link(&reading.point, reading.position, Row::Stored(at));
             // What was displaced is looked up for the whole partition, whatever the batch has.
-            if let (Some(&device), Some(link)) = (devices.at.get(&key), link) {
-                found[device as usize].push(link);
+            if let (Some(device), Some(link)) = (devices.find(key), link) {
+                found.entry(device).or_default().push(link);
             }
         }
-        let known = |(seen, found): (&Seen<'_>, _)| match seen.last {
+        let known = |(device, seen): (u32, &Seen<'_>)| match seen.last {
             Some(last) if !seen.is_wanted() && seen.is_in_order => Known::Last(remembered(last)),
             Some(last) if !seen.is_wanted() => Known::Chain(Chain::new(vec![remembered(last)])),
-            _ => Known::Chain(chain_of(found)),
+            _ => Known::Chain(chain_of(found.remove(&device).unwrap_or_default())),
         };
-        devices.all.iter().zip(found).map(known).collect()
+        (0..).zip(&devices.all).map(known).collect()
     }
 
     /// Remembers the last reading of each device of a batch, where the batch can tell which that is.
     fn remember(&mut self, devices: &Devices<'_>, known: &[Known]) {
+        self.devices_before = devices.all.len();
         for (seen, known) in devices.all.iter().zip(known) {
             let youngest = match known {
                 Known::Last(link) => link,
@@ -269,8 +282,8 @@ struct Origin {
 /// Where the whole of a reading is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Row {
-    /// In this batch.
-    Batch { input: usize, at: usize },
+    /// In this batch: which of its records, and which of its points.
+    Batch { record: usize, point: usize },
     /// Among the readings that were looked up.
     Stored(usize),
     /// Only its time and its counters are known. It is the first of its chain, so it ends no interval.
@@ -283,11 +296,10 @@ fn link(point: &Point<'_>, position: Position, row: Row) -> Option<Link<Origin>>
     Some(Link { reading, payload: Origin { position, row } })
 }
 
-fn row<'a>(row: Row, batch: &'a [Input<'a>], stored: &'a [Stored]) -> Option<(Header<'a>, &'a Point<'a>)> {
+fn row<'a>(row: Row, batch: &'a Inputs<'a>, stored: &'a [Stored]) -> Option<(Header<'a>, &'a Point<'a>)> {
     match row {
-        Row::Batch { input, at } => {
-            let record = batch[input].record.as_ref().ok()?;
-            Some((record.header, record.points.get(at)?))
+        Row::Batch { record, point } => {
+            Some((batch.records()[record].header.ok()?, batch.points().get(point)?))
         }
         Row::Stored(at) => {
             let stored = stored.get(at)?;
@@ -302,13 +314,6 @@ fn row<'a>(row: Row, batch: &'a [Input<'a>], stored: &'a [Stored]) -> Option<(He
     }
 }
 
-fn points<'a>(batch: &'a [Input<'_>]) -> impl Iterator<Item = (&'a Header<'a>, &'a Point<'a>)> {
-    batch
-        .iter()
-        .filter_map(|input| input.record.as_ref().ok())
-        .flat_map(|record| record.points.iter().map(move |point| (&record.header, point)))
-}
-
 struct Output<'a> {
     intervals: Intervals<'a>,
     readings: Readings<'a>,
@@ -318,23 +323,23 @@ struct Output<'a> {
 
 impl<'a> Output<'a> {
     /// The points of a record of interval data are intervals as they are.
-    fn reported(&mut self, input: &Input<'_>, record: &'a Record<'_>) {
-        for (at, point) in record.points.iter().enumerate() {
+    fn reported(&mut self, header: &'a Header<'_>, record: &Input<'a>, batch: &'a Inputs<'a>) {
+        for (_, position, point) in batch.points_of(record) {
             self.counts.points += 1;
             let energy = |quantity| point.quantities.get(quantity);
             self.intervals.push(IntervalRow {
-                client_id: record.header.client_id,
+                client_id: header.client_id,
                 source: Source::Reported,
                 interval: Interval {
                     start_ms: point.time_ms,
                     end_ms: point.time_ms + i64::from(point.duration_ms),
-                    energy_mwh: wattline_model::COUNTERS.map(energy),
+                    energy_mwh: COUNTERS.map(energy),
                     quality: [Quality::Reported; 4],
                     gap: false,
                 },
                 end: point,
-                received_at_ms: record.header.received_at_ms,
-                position: input.position(at),
+                received_at_ms: header.received_at_ms,
+                position,
             });
         }
     }
@@ -343,20 +348,18 @@ impl<'a> Output<'a> {
     /// begins. `devices` has the device of each that has all its counters.
     fn counter_record(
         &mut self,
-        input: usize,
-        record: &'a Record<'_>,
-        batch: &'a [Input<'_>],
+        at: usize,
+        header: &'a Header<'_>,
+        batch: &'a Inputs<'a>,
         stored: &'a [Stored],
         devices: &mut impl Iterator<Item = usize>,
         known: &mut [Known],
     ) {
-        let header = &record.header;
         // Devices whose chains changed: their intervals are known when all points of the record are.
         let mut changed = Vec::new();
-        for (at, point) in record.points.iter().enumerate() {
+        for (number, position, point) in batch.points_of(&batch.records()[at]) {
             self.counts.points += 1;
-            let position = batch[input].position(at);
-            let link = link(point, position, Row::Batch { input, at });
+            let link = link(point, position, Row::Batch { record: at, point: number });
             if let Some((link, device)) = link.and_then(|link| Some((link, devices.next()?))) {
                 match &mut known[device] {
                     Known::Last(last) => {
@@ -396,7 +399,7 @@ impl<'a> Output<'a> {
         link: Link<Origin>,
         header: &Header<'_>,
         point: &Point<'_>,
-        batch: &[Input<'_>],
+        batch: &Inputs<'_>,
         stored: &[Stored],
     ) -> bool {
         let position = link.payload.position;

@@ -7,6 +7,7 @@ mod bits;
 mod clock;
 mod columns;
 mod derive;
+mod inputs;
 mod metrics;
 mod numbers;
 mod progress;
@@ -22,7 +23,8 @@ mod unstored;
 mod words;
 
 pub use columns::Rows;
-pub use derive::{Counts, Deriver, Devices, Input, LookedUp};
+pub use derive::{Counts, Deriver, Devices, LookedUp};
+pub use inputs::{Input, Inputs};
 pub use metrics::describe_metrics;
 pub use progress::{Progress, SinkProgress};
 pub use rebuild::Rebuild;

@@ -79,9 +79,13 @@ pub(crate) fn batch_stored(
 }
 
 pub(crate) fn fresh(partition: &TopicPartition, ages_ms: impl Iterator<Item = i64>) {
+    /// Records of the same hundredth of a second are told of together: to tell of one costs nearly as much as to
+    /// decode a point.
+    const TOGETHER_MS: i64 = 10;
     let freshness = histogram!("wattline_worker_freshness_seconds", "topic" => partition.topic.to_string());
-    for age_ms in ages_ms {
-        freshness.record(age_ms.max(0) as f64 / 1_000.0);
+    let ages: Vec<i64> = ages_ms.map(|age_ms| age_ms.max(0) / TOGETHER_MS).collect();
+    for together in ages.chunk_by(|a, b| a == b) {
+        freshness.record_many((together[0] * TOGETHER_MS) as f64 / 1_000.0, together.len());
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_array::types::{ArrowPrimitiveType, Decimal64Type, TimestampMillisecondType};
 use arrow_array::{ArrayRef, PrimitiveArray};
 use arrow_schema::DataType;
+use wattline_model::{Quantities, Quantity};
 
 use crate::bits::Bits;
 
@@ -44,6 +45,24 @@ impl<const N: usize> Decimals<N> {
         for (at, Column { values, present }) in self.0.iter_mut().enumerate() {
             values.extend(rows.clone().map(|row| get(row, at).unwrap_or_default()));
             present.block(rows.clone().map(|row| get(row, at).is_some()));
+        }
+    }
+
+    /// The quantities of points, each in a column of its own. Those of a block nearly always have the same ones.
+    pub(crate) fn block_of_quantities<'a>(
+        &mut self,
+        rows: impl ExactSizeIterator<Item = &'a Quantities> + Clone,
+        columns: &[Quantity; N],
+    ) {
+        let masks = rows.clone().map(Quantities::present);
+        let (all, any) = masks.fold((u16::MAX, 0), |(all, any), mask| (all & mask, any | mask));
+        for (Column { values, present }, &quantity) in self.0.iter_mut().zip(columns) {
+            values.extend(rows.clone().map(|row| row.get_or_zero(quantity)));
+            if all & quantity.bit() != 0 || any & quantity.bit() == 0 {
+                present.block_of_same(any & quantity.bit() != 0, rows.len());
+            } else {
+                present.block(rows.clone().map(|row| row.has(quantity)));
+            }
         }
     }
 

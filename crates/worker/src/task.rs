@@ -19,7 +19,8 @@ use wattline_kafka::{CommitError, Delivery, TopicPartition};
 use wattline_parquet_sink::{Kind as FileKind, ParquetSinkError};
 
 use crate::columns::{INTERVALS, READINGS, Rows};
-use crate::derive::{Counts, Deriver, Devices, Input, LookedUp};
+use crate::derive::{Counts, Deriver, Devices, LookedUp};
+use crate::inputs::Inputs;
 use crate::progress::{ForeignMetadata, Progress, SinkProgress};
 use crate::settings::Settings;
 use crate::sinks::{Files, Offsets, RejectedTopic, Tables};
@@ -263,8 +264,11 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         self.batch.cut = None;
         let Some(last_record) = records.last() else { return Ok(()) };
         let last = last.unwrap_or(last_record.offset);
-        let inputs: Vec<Input<'_>> =
-            records.iter().map(|record| Input::new(record.offset, record.time_ms, &record.value)).collect();
+        let mut inputs =
+            Inputs::with_capacity(records.len(), records.iter().map(|record| record.value.len()).sum());
+        for record in &records {
+            inputs.push(record.offset, record.time_ms, &record.value);
+        }
         self.tracing.batch(&self.partition, &records);
         let log = self.tracing.log(&inputs);
         let stored = self.store(&inputs, last).instrument(log.clone()).await;
@@ -276,8 +280,8 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
     }
 
     /// Derives the rows of a batch that ends with the offset `last`, and gives them to both sinks.
-    pub(crate) async fn store(&mut self, inputs: &[Input<'_>], last: i64) -> Result<(), TaskError> {
-        let Some(first) = inputs.first() else { return Ok(()) };
+    pub(crate) async fn store(&mut self, inputs: &Inputs<'_>, last: i64) -> Result<(), TaskError> {
+        let Some(first) = inputs.records().first() else { return Ok(()) };
         let began = Instant::now();
         let devices = self.deriver.devices(inputs);
         // Rows of this batch may be in ClickHouse already, from the owner before.
@@ -289,8 +293,8 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         if self.progress.is_some_and(|progress| last >= progress.clickhouse.done) {
             self.write_tables(&rows, last).await?;
             let now_ms = clock::now_ms();
-            let received = inputs.iter().filter_map(|input| input.record.as_ref().ok());
-            metrics::fresh(&self.partition, received.map(|record| now_ms - record.header.received_at_ms));
+            let received = inputs.records().iter().filter_map(|record| record.header.ok());
+            metrics::fresh(&self.partition, received.map(|header| now_ms - header.received_at_ms));
             metrics::batch_stored(&self.partition, &counts, self.deriver.remembered(), began.elapsed());
             let Counts { points, rejected, .. } = counts;
             debug!(partition = %self.partition, points, rejected, "stored");

@@ -9,7 +9,7 @@ use wattline_clickhouse_sink::Table;
 use wattline_kafka::{Delivery, TopicPartition};
 use wattline_traces::{KeyValue, LINKS_MAX, Span, SpanContext, SpanKind, Traces};
 
-use crate::derive::Input;
+use crate::inputs::{Input, Inputs};
 
 /// Requests that a log line names.
 const REQUESTS_MAX: usize = 8;
@@ -61,13 +61,14 @@ impl Tracing {
     }
 
     /// A span of the log, which gives its lines what the batch is of.
-    pub(crate) fn log(&self, inputs: &[Input<'_>]) -> tracing::Span {
+    pub(crate) fn log(&self, inputs: &Inputs<'_>) -> tracing::Span {
+        let records = inputs.records();
         // At the highest level, so that lines of every level have it.
         let span = tracing::error_span!(
             "batch",
-            first = inputs.first().map(|input| input.offset),
-            last = inputs.last().map(|input| input.offset),
-            requests = %Requests(inputs),
+            first = records.first().map(|record| record.offset),
+            last = records.last().map(|record| record.offset),
+            requests = %Requests(records),
             trace_id = tracing::field::Empty,
         );
         if let Some(current) = &self.current {
@@ -158,9 +159,7 @@ impl fmt::Display for Requests<'_> {
         let mut named = 0;
         for (at, input) in self.0.iter().enumerate() {
             // Records of one request follow each other; one that cannot be decoded names none.
-            let Some(id) = input.record.as_ref().ok().map(|record| record.header.request_id) else {
-                continue;
-            };
+            let Ok(id) = input.header.map(|header| header.request_id) else { continue };
             if before == Some(id) {
                 continue;
             }

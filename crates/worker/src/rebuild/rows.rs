@@ -7,10 +7,10 @@ use arrow_array::PrimitiveArray;
 use arrow_array::types::{Decimal128Type, Int32Type, Int64Type, TimestampMillisecondType};
 use wattline_model::{Kind, Limits, Mode, Point, Position, Quantities, Quantity, Source};
 use wattline_parquet_sink::{Columns, ParquetError};
-use wattline_wire::record::{Header, Record};
+use wattline_wire::record::Header;
 
 use crate::columns::LIMITS;
-use crate::derive::Input;
+use crate::inputs::Inputs;
 
 /// A point, and what the record it came in said of all its points.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,29 +112,22 @@ impl Special<'_> {
 }
 
 /// The records that the rows came in, which may lack some of their points.
-pub(super) fn inputs(rows: &[StoredRow]) -> Vec<Input<'_>> {
-    let records = rows.chunk_by(|a, b| a.position.offset == b.position.offset);
-    records.filter_map(|rows| rows.first().map(|first| input(first, rows))).collect()
+pub(super) fn inputs(rows: &[StoredRow]) -> Inputs<'_> {
+    let mut inputs = Inputs::default();
+    for record in rows.chunk_by(|a, b| a.position.offset == b.position.offset) {
+        let Some(first) = record.first() else { continue };
+        let header =
+            Header { client_id: &first.client_id, request_id: "", received_at_ms: first.received_at_ms };
+        let points = record.iter().map(|row| (row.position.index, borrowed(&row.point)));
+        inputs.push_points(first.position.offset, header, points);
+    }
+    inputs
 }
 
-fn input<'a>(first: &'a StoredRow, rows: &'a [StoredRow]) -> Input<'a> {
-    let borrowed = |row: &'a StoredRow| Point {
-        device_id: Cow::Borrowed(&row.point.device_id),
-        oem_raw_data: row.point.oem_raw_data.as_deref().map(Cow::Borrowed),
-        ..row.point
-    };
-    Input {
-        offset: first.position.offset,
-        time_ms: first.received_at_ms,
-        bytes: &[],
-        record: Ok(Record {
-            header: Header {
-                client_id: &first.client_id,
-                request_id: "",
-                received_at_ms: first.received_at_ms,
-            },
-            points: rows.iter().map(borrowed).collect(),
-        }),
-        indexes: Some(rows.iter().map(|row| row.position.index).collect()),
+fn borrowed<'a>(point: &'a Point<'_>) -> Point<'a> {
+    Point {
+        device_id: Cow::Borrowed(&point.device_id),
+        oem_raw_data: point.oem_raw_data.as_deref().map(Cow::Borrowed),
+        ..*point
     }
 }

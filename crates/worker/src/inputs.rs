@@ -1,0 +1,96 @@
+//! The records of a batch, decoded.
+
+use std::ops::Range;
+
+use wattline_model::{Point, Position};
+use wattline_wire::record::{self, Header, RecordError};
+
+/// Records of one partition, in its order.
+#[derive(Default)]
+pub struct Inputs<'a> {
+    records: Vec<Input<'a>>,
+    /// The points of all records, one record's behind the other's: most records have a few, and memory for each
+    /// of them costs more than they do.
+    points: Vec<Point<'a>>,
+}
+
+/// A record of a batch.
+pub struct Input<'a> {
+    pub offset: i64,
+    /// When it was produced; with a record that cannot be decoded it is all there is.
+    pub time_ms: i64,
+    pub bytes: &'a [u8],
+    pub header: Result<Header<'a>, RecordError>,
+    /// Where among the points of the batch its own are.
+    pub points: Range<usize>,
+    /// Where the points stood in the record as Kafka had it, in a record that lacks some of them.
+    indexes: Option<Vec<i32>>,
+}
+
+impl<'a> Inputs<'a> {
+    /// For so many records that have so many bytes together.
+    pub fn with_capacity(records: usize, bytes: usize) -> Self {
+        Inputs {
+            records: Vec::with_capacity(records),
+            points: Vec::with_capacity(bytes / record::POINT_BYTES),
+        }
+    }
+
+    /// Adds a record as Kafka has it.
+    pub fn push(&mut self, offset: i64, time_ms: i64, bytes: &'a [u8]) {
+        let first = self.points.len();
+        let header = record::decode_into(bytes, &mut self.points);
+        let points = first..self.points.len();
+        self.records.push(Input { offset, time_ms, bytes, header, points, indexes: None });
+    }
+
+    /// Adds what is left of a record, each point with its place in the record.
+    pub(crate) fn push_points(
+        &mut self,
+        offset: i64,
+        header: Header<'a>,
+        points: impl Iterator<Item = (i32, Point<'a>)>,
+    ) {
+        let first = self.points.len();
+        let mut indexes = Vec::new();
+        for (index, point) in points {
+            indexes.push(index);
+            self.points.push(point);
+        }
+        self.records.push(Input {
+            offset,
+            time_ms: header.received_at_ms,
+            bytes: &[],
+            header: Ok(header),
+            points: first..self.points.len(),
+            indexes: Some(indexes),
+        });
+    }
+
+    pub fn records(&self) -> &[Input<'a>] {
+        &self.records
+    }
+
+    /// The points of all records.
+    pub fn points(&self) -> &[Point<'a>] {
+        &self.points
+    }
+
+    /// The points of one of the records, each with its place in Kafka and its number among those of the batch.
+    pub(crate) fn points_of(&self, input: &Input<'a>) -> impl Iterator<Item = (usize, Position, &Point<'a>)> {
+        let positions = (0..input.points.len()).map(|at| input.position(at));
+        let points = input.points.clone().zip(&self.points[input.points.clone()]);
+        positions.zip(points).map(|(position, (at, point))| (at, position, point))
+    }
+}
+
+impl Input<'_> {
+    /// The place in Kafka of the point that is the `at`th of the record here.
+    fn position(&self, at: usize) -> Position {
+        let index = match &self.indexes {
+            Some(indexes) => indexes[at],
+            None => at as i32,
+        };
+        Position { offset: self.offset, index }
+    }
+}
