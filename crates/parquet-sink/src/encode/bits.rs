@@ -10,10 +10,21 @@ pub(super) fn width_of(number: u64) -> usize {
     (u64::BITS - number.leading_zeros()) as usize
 }
 
-/// Each number in `width` bits, the lowest bits first.
-fn pack(numbers: impl IntoIterator<Item = u64>, width: usize, out: &mut Vec<u8>) {
+/// Each number in `width` bits, the lowest bits first. Their number is a multiple of four.
+///
+/// To find out where a word ends costs more than to fill it, so that two or four numbers are put together before.
+fn pack<N: Copy + Into<u64>>(numbers: &[N], width: usize, out: &mut Vec<u8>) {
+    let word = |together: &[N]| together.iter().rev().fold(0, |word, &number| word << width | number.into());
+    match width {
+        0..=16 => pack_words(numbers.chunks_exact(4).map(word), 4 * width, out),
+        17..=32 => pack_words(numbers.chunks_exact(2).map(word), 2 * width, out),
+        _ => pack_words(numbers.iter().map(|&number| number.into()), width, out),
+    }
+}
+
+fn pack_words(words: impl Iterator<Item = u64>, width: usize, out: &mut Vec<u8>) {
     let (mut word, mut filled) = (0, 0);
-    for number in numbers {
+    for number in words {
         word |= number << filled;
         filled += width;
         if filled >= 64 {
@@ -46,8 +57,13 @@ pub(super) fn run(number: u64, times: usize, width: usize, out: &mut Vec<u8>) {
 /// Numbers that are no run, in the encoding `RLE`.
 pub(super) fn packed(numbers: &[u32], width: usize, out: &mut Vec<u8>) {
     packed_header(numbers.len(), out);
-    let padding = numbers.len().next_multiple_of(8) - numbers.len();
-    pack(numbers.iter().map(|&number| u64::from(number)).chain(std::iter::repeat_n(0, padding)), width, out);
+    let (eights, rest) = numbers.as_chunks::<8>();
+    pack(eights.as_flattened(), width, out);
+    if !rest.is_empty() {
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        pack(&last, width, out);
+    }
 }
 
 /// What stands before numbers that are packed, eight by eight.
@@ -91,7 +107,7 @@ fn block(before: &[i64], numbers: &[i64], out: &mut Vec<u8>) {
     out.extend(widths.map(|width| width as u8));
     for (width, above) in widths.into_iter().zip(above.chunks_exact(MINI_BLOCK)) {
         if width > 0 {
-            pack(above.iter().copied(), width, out);
+            pack(above, width, out);
         }
     }
 }
@@ -99,6 +115,30 @@ fn block(before: &[i64], numbers: &[i64], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Bit by bit.
+    fn packed_slowly(numbers: &[u64], width: usize) -> Vec<u8> {
+        let mut out = vec![0; (numbers.len() * width).div_ceil(8)];
+        for (at, number) in numbers.iter().enumerate() {
+            for bit in (0..width).filter(|bit| number >> bit & 1 == 1) {
+                let place = at * width + bit;
+                out[place / 8] |= 1 << (place % 8);
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn numbers_of_every_width_are_packed_one_behind_the_other() {
+        for width in 0..=64 {
+            let mask = u64::MAX.checked_shr(64 - width as u32).unwrap_or(0);
+            let numbers: Vec<u64> =
+                (1..=32u64).map(|number| number.wrapping_mul(0x9E37_79B9_7F4A_7C15) & mask).collect();
+            let mut out = Vec::new();
+            pack(&numbers, width, &mut out);
+            assert_eq!(out, packed_slowly(&numbers, width), "{width} bits");
+        }
+    }
 
     /// The examples of the format's document.
     #[test]
@@ -109,6 +149,10 @@ mod tests {
         out.clear();
         run(300, 4, 9, &mut out);
         assert_eq!(out, [8, 44, 1]);
+        out.clear();
+        // One number more than eight, and the seven that fill the next eight.
+        packed(&[0, 1, 2, 3, 4, 5, 6, 7, 7], 3, &mut out);
+        assert_eq!(out, [0b101, 0b1000_1000, 0b1100_0110, 0b1111_1010, 7, 0, 0]);
         out.clear();
         delta(&[1, 2, 3, 4, 5], &mut out);
         assert_eq!(out, [128, 1, 4, 5, 2, 2, 0, 0, 0, 0]);
