@@ -15,7 +15,7 @@ pub struct Inputs<'a> {
 }
 
 /// A record of a batch.
-pub struct Input<'a> {
+pub(crate) struct Input<'a> {
     pub offset: i64,
     /// When it was produced; with a record that cannot be decoded it is all there is.
     pub time_ms: i64,
@@ -67,12 +67,12 @@ impl<'a> Inputs<'a> {
         });
     }
 
-    pub fn records(&self) -> &[Input<'a>] {
+    pub(crate) fn records(&self) -> &[Input<'a>] {
         &self.records
     }
 
     /// The points of all records.
-    pub fn points(&self) -> &[Point<'a>] {
+    pub(crate) fn points(&self) -> &[Point<'a>] {
         &self.points
     }
 

@@ -24,7 +24,7 @@ mod words;
 
 pub use columns::Rows;
 pub use derive::{Counts, Deriver, Devices, LookedUp};
-pub use inputs::{Input, Inputs};
+pub use inputs::Inputs;
 pub use metrics::describe_metrics;
 pub use progress::{Progress, SinkProgress};
 pub use rebuild::Rebuild;

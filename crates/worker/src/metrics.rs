@@ -79,11 +79,11 @@ pub(crate) fn batch_stored(
 }
 
 pub(crate) fn fresh(partition: &TopicPartition, ages_ms: impl Iterator<Item = i64>) {
-    /// Records of the same hundredth of a second are told of together: to tell of one costs nearly as much as to
-    /// decode a point.
-    const TOGETHER_MS: i64 = 10;
+    /// Records of the same five milliseconds are told of together, by their end: to tell of one costs nearly as much as
+    /// to decode a point. Every bucket from there on ends with them, so that each record is counted where it belongs.
+    const TOGETHER_MS: u64 = 5;
     let freshness = histogram!("wattline_worker_freshness_seconds", "topic" => partition.topic.to_string());
-    let ages: Vec<i64> = ages_ms.map(|age_ms| age_ms.max(0) / TOGETHER_MS).collect();
+    let ages: Vec<u64> = ages_ms.map(|age_ms| (age_ms.max(0) as u64).div_ceil(TOGETHER_MS)).collect();
     for together in ages.chunk_by(|a, b| a == b) {
         freshness.record_many((together[0] * TOGETHER_MS) as f64 / 1_000.0, together.len());
     }
