@@ -9,6 +9,7 @@ use clickhouse::{Client, RowOwned, RowRead, query::Query, sql::Identifier};
 
 use crate::error::ClickHouseError;
 use crate::metrics;
+use crate::post::Poster;
 use crate::tls::{self, TlsError};
 
 /// Where ClickHouse is and who we are to it.
@@ -43,6 +44,7 @@ pub struct ClickHouse {
     /// Without a database: for creating it.
     pub(crate) server: Client,
     pub(crate) client: Client,
+    pub(crate) poster: Poster,
     pub(crate) database: String,
     pub(crate) request_timeout: Duration,
 }
@@ -50,17 +52,17 @@ pub struct ClickHouse {
 impl ClickHouse {
     /// Fails only where the authorities of an `https://` server cannot be read.
     pub fn new(settings: Settings) -> Result<Self, TlsError> {
-        let client = match settings.url.starts_with("https://") {
-            true => tls::client(settings.tls_ca_file.as_deref())?,
-            false => Client::default(),
-        };
-        let mut server = client.with_url(settings.url);
+        let is_tls = settings.url.starts_with("https://");
+        let connector = tls::connector(is_tls, settings.tls_ca_file.as_deref())?;
+        let poster = Poster::new(connector.clone(), &settings);
+        let mut server = Client::with_http_client(tls::http(connector)).with_url(settings.url);
         if !settings.user.is_empty() {
             server = server.with_user(settings.user).with_password(settings.password);
         }
         Ok(Self {
             client: server.clone().with_database(&settings.database),
             server,
+            poster,
             database: settings.database,
             request_timeout: settings.request_timeout,
         })

@@ -191,25 +191,21 @@ impl ClickHouse {
         let started = Instant::now();
         let body = arrow_stream(table, batch)?;
         let bytes = body.iter().map(Bytes::len).sum();
-        let mut insert = self
-            .client
-            .insert_formatted_with(insert_statement(table, batch))
-            .with_setting("async_insert", "0")
+        let seconds_max = self.request_timeout.as_secs().max(1).to_string();
+        let mut settings = vec![
+            ("async_insert", "0"),
             // A null where the table has none is a mistake, not a default.
-            .with_setting("input_format_null_as_default", "0")
-            .with_setting("max_execution_time", self.request_timeout.as_secs().max(1).to_string());
-        insert = match deduplicate {
-            Deduplicate::Token(token) => insert
-                .with_setting("insert_deduplicate", "1")
-                .with_setting("insert_deduplication_token", token),
-            Deduplicate::Off => insert.with_setting("insert_deduplicate", "0"),
-        };
-        let answer = async {
-            for piece in body {
-                insert.send(piece).await?;
+            ("input_format_null_as_default", "0"),
+            ("max_execution_time", seconds_max.as_str()),
+        ];
+        match deduplicate {
+            Deduplicate::Token(token) => {
+                settings.extend([("insert_deduplicate", "1"), ("insert_deduplication_token", token)]);
             }
-            insert.end().await
-        };
+            Deduplicate::Off => settings.push(("insert_deduplicate", "0")),
+        }
+        let statement = insert_statement(table, batch);
+        let answer = self.poster.post(&self.database, &statement, &settings, body);
         self.answered("insert", answer).await?;
         metrics::inserted(table, batch.num_rows(), bytes, started.elapsed());
         Ok(())
@@ -238,7 +234,8 @@ pub fn arrow_stream(table: Table, batch: &RecordBatch) -> Result<Vec<Bytes>, Cli
     let mut buffers = encoder.encode(batch).map_err(wrong)?;
     buffers.extend(encoder.finish().map_err(wrong)?);
     let mut pieces = Vec::with_capacity(buffers.len());
-    let mut small = BytesMut::new();
+    let lengths = buffers.iter().map(|buffer| buffer.len());
+    let mut small = BytesMut::with_capacity(lengths.filter(|&bytes| bytes < PIECE_BYTES_MIN).sum());
     for buffer in buffers {
         if buffer.len() < PIECE_BYTES_MIN {
             small.extend_from_slice(&buffer);

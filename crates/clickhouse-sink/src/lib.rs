@@ -32,6 +32,7 @@ mod insert;
 mod metrics;
 mod migrate;
 mod neighbours;
+mod post;
 mod rejected;
 mod replacement;
 mod retention;

@@ -1,18 +1,18 @@
-//! The way to a ClickHouse that speaks TLS.
+//! The way to ClickHouse, with TLS or without.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clickhouse::Client;
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnectorBuilder};
+use hyper::body::Body;
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
 const KEEPALIVE: Duration = Duration::from_secs(60);
 /// Less than a server keeps a connection that is not used.
@@ -41,29 +41,55 @@ pub enum TlsError {
     System(#[source] std::io::Error),
 }
 
-/// A client that speaks TLS with servers that these authorities vouch for: those of the file, or the operating
-/// system's where there is none.
-pub(crate) fn client(ca_file: Option<&Path>) -> Result<Client, TlsError> {
+/// Ways to a server. One that speaks TLS is one that these authorities vouch for: those of the file, or the
+/// operating system's where there is none.
+pub(crate) fn connector(
+    is_tls: bool,
+    ca_file: Option<&Path>,
+) -> Result<HttpsConnector<HttpConnector>, TlsError> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_keepalive(Some(KEEPALIVE));
-    let connector = HttpsConnectorBuilder::new().with_tls_config(trust(ca_file)?).https_only().enable_http1();
-    let http = HttpClient::builder(TokioExecutor::new())
-        .pool_idle_timeout(IDLE_TIMEOUT)
-        .build(connector.wrap_connector(tcp));
-    Ok(Client::with_http_client(http))
+    // The last bytes of a body do not wait for a word about those before.
+    tcp.set_nodelay(true);
+    let builder = HttpsConnectorBuilder::new();
+    let builder = match is_tls {
+        true => builder.with_tls_config(trust(ca_file)?).https_only(),
+        false => builder.with_tls_config(nobody()?).https_or_http(),
+    };
+    Ok(builder.enable_http1().wrap_connector(tcp))
+}
+
+/// A client for bodies of this kind.
+pub(crate) fn http<B>(
+    connector: HttpsConnector<HttpConnector>,
+) -> HttpClient<HttpsConnector<HttpConnector>, B>
+where
+    B: Body + Send,
+    B::Data: Send,
+{
+    HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(IDLE_TIMEOUT).build(connector)
 }
 
 /// Trust in the servers that these authorities vouch for, likewise.
 pub fn trust(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(TlsError::Versions)?;
+    let builder = versions()?;
     let builder = match ca_file {
         Some(path) => builder.with_root_certificates(roots(path)?),
         None => builder.with_native_roots().map_err(TlsError::System)?,
     };
     Ok(builder.with_no_client_auth())
+}
+
+/// No trust in anybody, for a way without TLS.
+fn nobody() -> Result<ClientConfig, TlsError> {
+    Ok(versions()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}
+
+fn versions() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, TlsError> {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Versions)
 }
 
 fn roots(path: &Path) -> Result<RootCertStore, TlsError> {

@@ -226,46 +226,105 @@ static SOURCES: LazyLock<ArrayRef> = LazyLock::new(|| words::list(Source::ALL.ma
 static QUALITIES: LazyLock<ArrayRef> = LazyLock::new(|| words::list(Quality::ALL.map(Quality::name)));
 static MODES: LazyLock<ArrayRef> = LazyLock::new(|| words::list(Mode::ALL.map(Mode::name)));
 
-/// Rows of the table of intervals.
-pub(crate) struct Intervals<'a> {
-    waiting: Vec<IntervalRow<'a>>,
+/// What a row has of the point that it ends with, or is, and where that comes from.
+#[derive(Clone, Copy)]
+pub(crate) struct End<'a> {
+    pub client_id: &'a str,
+    pub point: &'a Point<'a>,
+    pub received_at_ms: i64,
+    pub position: Position,
+}
+
+/// The columns of that.
+struct Ends {
     client_id: Names,
     device_id: StringBuilder,
-    source: Vec<i8>,
-    start_ms: Vec<i64>,
-    end_ms: Vec<i64>,
-    energy: Decimals<4>,
-    quality: [Vec<i8>; 4],
-    gap: Bits,
+    time_ms: Vec<i64>,
     state: State,
     place: Place,
 }
 
-/// One row of the table of intervals: the interval, the point it ends with, and where it comes from.
+/// The same, whole.
+#[derive(Clone)]
+struct EndColumns {
+    client_id: ArrayRef,
+    device_id: ArrayRef,
+    time: ArrayRef,
+    state: Vec<ArrayRef>,
+    place: Vec<ArrayRef>,
+}
+
+impl Ends {
+    fn new(topic: &Arc<str>, partition: i32, rows: usize) -> Self {
+        Ends {
+            client_id: Names::with_capacity(rows),
+            device_id: device_ids(rows),
+            time_ms: Vec::with_capacity(rows),
+            state: State::new(rows),
+            place: Place::new(topic, partition, rows),
+        }
+    }
+
+    /// Rows, each with its time.
+    fn block<'a>(&mut self, rows: impl ExactSizeIterator<Item = (End<'a>, i64)> + Clone) {
+        let ends = rows.clone().map(|(end, _)| end);
+        self.client_id.extend(ends.clone().map(|end| end.client_id));
+        ends.clone().for_each(|end| self.device_id.append_value(&end.point.device_id));
+        self.time_ms.extend(rows.map(|(_, time_ms)| time_ms));
+        self.state.block(ends.clone().map(|end| (end.point, end.received_at_ms)));
+        self.place.block(ends.map(|end| end.position));
+    }
+
+    fn finish(mut self) -> Result<EndColumns, ArrowError> {
+        let rows = self.time_ms.len();
+        let (mut state, mut place) = (Vec::new(), Vec::new());
+        self.state.finish(&mut state)?;
+        self.place.finish(&mut place, rows)?;
+        Ok(EndColumns {
+            client_id: self.client_id.finish()?,
+            device_id: array(&mut self.device_id),
+            time: times(self.time_ms),
+            state,
+            place,
+        })
+    }
+}
+
+/// Rows of the table of intervals.
+pub(crate) struct Intervals<'a> {
+    waiting: Vec<IntervalRow<'a>>,
+    source: Vec<i8>,
+    start_ms: Vec<i64>,
+    energy: Decimals<4>,
+    quality: [Vec<i8>; 4],
+    gap: Bits,
+    /// None where every row ends with the reading that is the row of the same number.
+    ends: Option<Ends>,
+}
+
+/// One row of the table of intervals.
 pub(crate) struct IntervalRow<'a> {
-    pub client_id: &'a str,
     pub source: Source,
     pub interval: Interval,
-    pub end: &'a Point<'a>,
-    pub received_at_ms: i64,
-    pub position: Position,
+    pub end: End<'a>,
 }
 
 impl<'a> Intervals<'a> {
     /// With room for so many rows.
     pub(crate) fn new(topic: &Arc<str>, partition: i32, rows: usize) -> Self {
+        Intervals { ends: Some(Ends::new(topic, partition, rows)), ..Self::of_readings(rows) }
+    }
+
+    /// Of rows that end with the readings of the batch, one with each.
+    pub(crate) fn of_readings(rows: usize) -> Self {
         Intervals {
             waiting: Vec::with_capacity(BLOCK),
-            client_id: Names::with_capacity(rows),
-            device_id: device_ids(rows),
             source: Vec::with_capacity(rows),
             start_ms: Vec::with_capacity(rows),
-            end_ms: Vec::with_capacity(rows),
             energy: Decimals::with_capacity(rows),
             quality: std::array::from_fn(|_| Vec::with_capacity(rows)),
             gap: Bits::with_capacity(rows),
-            state: State::new(rows),
-            place: Place::new(topic, partition, rows),
+            ends: None,
         }
     }
 
@@ -278,64 +337,54 @@ impl<'a> Intervals<'a> {
 
     fn block(&mut self) {
         let rows = self.waiting.iter();
-        self.client_id.extend(rows.clone().map(|row| row.client_id));
-        rows.clone().for_each(|row| self.device_id.append_value(&row.end.device_id));
         self.source.extend(rows.clone().map(|row| row.source as i8));
         self.start_ms.extend(rows.clone().map(|row| row.interval.start_ms));
-        self.end_ms.extend(rows.clone().map(|row| row.interval.end_ms));
         self.energy.block(rows.clone(), |row, at| row.interval.energy_mwh[at]);
         for (at, column) in self.quality.iter_mut().enumerate() {
             column.extend(rows.clone().map(|row| row.interval.quality[at] as i8));
         }
         self.gap.block(rows.clone().map(|row| row.interval.gap));
-        self.state.block(rows.clone().map(|row| (row.end, row.received_at_ms)));
-        self.place.block(rows.map(|row| row.position));
+        if let Some(ends) = &mut self.ends {
+            ends.block(rows.map(|row| (row.end, row.interval.end_ms)));
+        }
         self.waiting.clear();
     }
 
-    fn finish(mut self) -> Result<Option<RecordBatch>, ArrowError> {
+    fn finish(mut self, of_readings: &EndColumns) -> Result<Option<RecordBatch>, ArrowError> {
         if !self.waiting.is_empty() {
             self.block();
         }
         let rows = self.start_ms.len();
+        let ends = match self.ends {
+            Some(ends) => ends.finish()?,
+            None => of_readings.clone(),
+        };
         let mut columns = vec![
-            self.client_id.finish()?,
-            array(&mut self.device_id),
+            ends.client_id,
+            ends.device_id,
             words(self.source, None, &SOURCES)?,
             times(self.start_ms),
-            times(self.end_ms),
+            ends.time,
         ];
         self.energy.finish(&mut columns);
         for column in self.quality {
             columns.push(words(column, None, &QUALITIES)?);
         }
         columns.push(flags(self.gap, rows));
-        self.state.finish(&mut columns)?;
-        self.place.finish(&mut columns, rows)?;
+        columns.extend(ends.state);
+        columns.extend(ends.place);
         batch(&INTERVALS, columns, rows)
     }
 }
 
 /// Rows of the table of readings.
 pub(crate) struct Readings<'a> {
-    waiting: Vec<ReadingRow<'a>>,
-    client_id: Names,
-    device_id: StringBuilder,
-    time_ms: Vec<i64>,
+    waiting: Vec<End<'a>>,
     in_chain: Bits,
     counters: Decimals<4>,
     limits: [Vec<i64>; LIMITS.len()],
     modulus: Decimals<1>,
-    state: State,
-    place: Place,
-}
-
-/// One row of the table of readings: the reading, and where it comes from.
-pub(crate) struct ReadingRow<'a> {
-    pub client_id: &'a str,
-    pub point: &'a Point<'a>,
-    pub received_at_ms: i64,
-    pub position: Position,
+    ends: Ends,
 }
 
 impl<'a> Readings<'a> {
@@ -343,19 +392,15 @@ impl<'a> Readings<'a> {
     pub(crate) fn new(topic: &Arc<str>, partition: i32, rows: usize) -> Self {
         Readings {
             waiting: Vec::with_capacity(BLOCK),
-            client_id: Names::with_capacity(rows),
-            device_id: device_ids(rows),
-            time_ms: Vec::with_capacity(rows),
             in_chain: Bits::with_capacity(rows),
             counters: Decimals::with_capacity(rows),
             limits: std::array::from_fn(|_| Vec::with_capacity(rows)),
             modulus: Decimals::with_capacity(rows),
-            state: State::new(rows),
-            place: Place::new(topic, partition, rows),
+            ends: Ends::new(topic, partition, rows),
         }
     }
 
-    pub(crate) fn push(&mut self, row: ReadingRow<'a>) {
+    pub(crate) fn push(&mut self, row: End<'a>) {
         self.waiting.push(row);
         if self.waiting.len() == BLOCK {
             self.block();
@@ -365,9 +410,6 @@ impl<'a> Readings<'a> {
     fn block(&mut self) {
         let rows = self.waiting.iter();
         let points = rows.clone().map(|row| row.point);
-        self.client_id.extend(rows.clone().map(|row| row.client_id));
-        points.clone().for_each(|point| self.device_id.append_value(&point.device_id));
-        self.time_ms.extend(points.clone().map(|point| point.time_ms));
         self.in_chain.block(points.clone().map(|point| point.quantities.has_all(&COUNTERS)));
         self.counters.block_of_quantities(points.clone().map(|point| &point.quantities), &COUNTERS);
         let limits: [fn(&Limits) -> u32; LIMITS.len()] = [
@@ -381,28 +423,25 @@ impl<'a> Readings<'a> {
         }
         let modulus = |modulus_mwh: u64| (modulus_mwh > 0).then_some(modulus_mwh as i64);
         self.modulus.block(points, |point, _| modulus(point.limits.modulus_mwh));
-        self.state.block(rows.clone().map(|row| (row.point, row.received_at_ms)));
-        self.place.block(rows.map(|row| row.position));
+        self.ends.block(rows.map(|row| (*row, row.point.time_ms)));
         self.waiting.clear();
     }
 
-    fn finish(mut self) -> Result<Option<RecordBatch>, ArrowError> {
+    /// The rows, and what intervals that end with them have of them.
+    fn finish(mut self) -> Result<(Option<RecordBatch>, EndColumns), ArrowError> {
         if !self.waiting.is_empty() {
             self.block();
         }
-        let rows = self.time_ms.len();
-        let mut columns = vec![
-            self.client_id.finish()?,
-            array(&mut self.device_id),
-            times(self.time_ms),
-            flags(self.in_chain, rows),
-        ];
+        let rows = self.ends.time_ms.len();
+        let ends = self.ends.finish()?;
+        let whole = ends.clone();
+        let mut columns = vec![ends.client_id, ends.device_id, ends.time, flags(self.in_chain, rows)];
         self.counters.finish(&mut columns);
         columns.extend(self.limits.map(numbers::<Int64Type>));
         self.modulus.finish(&mut columns);
-        self.state.finish(&mut columns)?;
-        self.place.finish(&mut columns, rows)?;
-        batch(&READINGS, columns, rows)
+        columns.extend(ends.state);
+        columns.extend(ends.place);
+        Ok((batch(&READINGS, columns, rows)?, whole))
     }
 }
 
@@ -462,11 +501,8 @@ impl Rows {
         readings: Readings<'_>,
         rejected: Rejected,
     ) -> Result<Self, ArrowError> {
-        Ok(Rows {
-            intervals: intervals.finish()?,
-            readings: readings.finish()?,
-            rejected: rejected.finish()?,
-        })
+        let (readings, ends) = readings.finish()?;
+        Ok(Rows { intervals: intervals.finish(&ends)?, readings, rejected: rejected.finish()? })
     }
 }
 

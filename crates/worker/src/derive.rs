@@ -19,7 +19,7 @@ use wattline_model::{
 use wattline_wire::record::{self, Header, RecordError};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
-use crate::columns::{IntervalRow, Intervals, ReadingRow, Readings, Rejected, Rows};
+use crate::columns::{End, IntervalRow, Intervals, Readings, Rejected, Rows};
 use crate::inputs::{Input, Inputs};
 
 /// What a batch of counter readings has of each of its devices.
@@ -173,13 +173,20 @@ impl Deriver {
         let readings = if self.kind == Kind::Battery { 0 } else { points };
         let displaced = looked_up.displaced.iter().filter_map(Stored::of_displaced);
         let stored: Vec<Stored> = looked_up.stored.into_iter().map(Stored::from).chain(displaced).collect();
+        let mut known = self.known(devices, &stored);
+        // Every point is a reading that ends an interval with the one before it.
+        let are_pairs = self.kind == Kind::BatteryCounter
+            && devices.of_points.len() == points
+            && known.iter().all(|known| matches!(known, Known::Last(_)));
         let mut out = Output {
-            intervals: Intervals::new(&self.topic, self.partition, points),
+            intervals: match are_pairs {
+                true => Intervals::of_readings(points),
+                false => Intervals::new(&self.topic, self.partition, points),
+            },
             readings: Readings::new(&self.topic, self.partition, readings),
             rejected: Rejected::new(&self.topic, self.partition),
             counts: Counts::default(),
         };
-        let mut known = self.known(devices, &stored);
         let mut of_points = devices.of_points.iter().map(|&at| at as usize);
         for (at, record) in batch.records().iter().enumerate() {
             match &record.header {
@@ -314,6 +321,10 @@ fn row<'a>(row: Row, batch: &'a Inputs<'a>, stored: &'a [Stored]) -> Option<(Hea
     }
 }
 
+fn end<'a>(header: &Header<'a>, point: &'a Point<'a>, position: Position) -> End<'a> {
+    End { client_id: header.client_id, point, received_at_ms: header.received_at_ms, position }
+}
+
 struct Output<'a> {
     intervals: Intervals<'a>,
     readings: Readings<'a>,
@@ -328,7 +339,6 @@ impl<'a> Output<'a> {
             self.counts.points += 1;
             let energy = |quantity| point.quantities.get(quantity);
             self.intervals.push(IntervalRow {
-                client_id: header.client_id,
                 source: Source::Reported,
                 interval: Interval {
                     start_ms: point.time_ms,
@@ -337,9 +347,7 @@ impl<'a> Output<'a> {
                     quality: [Quality::Reported; 4],
                     gap: false,
                 },
-                end: point,
-                received_at_ms: header.received_at_ms,
-                position,
+                end: end(header, point, position),
             });
         }
     }
@@ -359,8 +367,9 @@ impl<'a> Output<'a> {
         let mut changed = Vec::new();
         for (number, position, point) in batch.points_of(&batch.records()[at]) {
             self.counts.points += 1;
-            let link = link(point, position, Row::Batch { record: at, point: number });
-            if let Some((link, device)) = link.and_then(|link| Some((link, devices.next()?))) {
+            if let Some(link) = link(point, position, Row::Batch { record: at, point: number })
+                && let Some(device) = devices.next()
+            {
                 match &mut known[device] {
                     Known::Last(last) => {
                         self.derived(header, last, &link, point);
@@ -374,12 +383,7 @@ impl<'a> Output<'a> {
                     }
                 }
             }
-            self.readings.push(ReadingRow {
-                client_id: header.client_id,
-                point,
-                received_at_ms: header.received_at_ms,
-                position,
-            });
+            self.readings.push(end(header, point, position));
         }
         changed.sort_unstable();
         changed.dedup();
@@ -431,15 +435,13 @@ impl<'a> Output<'a> {
         header: &Header<'a>,
         previous: &Link<Origin>,
         next: &Link<Origin>,
-        end: &'a Point<'a>,
+        point: &'a Point<'a>,
     ) {
+        let position = previous.payload.position.max(next.payload.position);
         self.intervals.push(IntervalRow {
-            client_id: header.client_id,
             source: Source::Counter,
             interval: pair(&previous.reading, &next.reading),
-            end,
-            received_at_ms: header.received_at_ms,
-            position: previous.payload.position.max(next.payload.position),
+            end: end(header, point, position),
         });
     }
 
@@ -530,5 +532,76 @@ impl From<StoredReading> for Stored {
                 },
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE_MS: i64 = 60_000;
+
+    fn record(readings: &[(&str, i64)]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        record::begin(
+            &mut bytes,
+            &Header { client_id: "c", request_id: "r", received_at_ms: 1_800_000_000_000 },
+        );
+        for &(device, minute) in readings {
+            let mut quantities = Quantities::default();
+            for (quantity, rate) in COUNTERS.into_iter().zip(1..) {
+                quantities.set(quantity, 1_000_000 + rate * 100 * minute);
+            }
+            quantities.set(Quantity::StateOfCharge, 50_000 + minute);
+            let point = Point {
+                device_id: device.into(),
+                time_ms: 1_700_000_000_000 + minute * MINUTE_MS,
+                duration_ms: 0,
+                last_is_online: minute % 2 == 0,
+                last_is_grid_online: Some(true),
+                last_mode: None,
+                quantities,
+                oem_raw_data: None,
+                limits: Limits {
+                    battery_charge_w: 5_000,
+                    battery_discharge_w: 5_000,
+                    home_w: 20_000,
+                    ..Limits::default()
+                },
+            };
+            record::push(&mut bytes, Kind::BatteryCounter, &point);
+        }
+        bytes
+    }
+
+    /// The rows of the last of some batches, each of which is one record.
+    fn rows_of_last(batches: &[&[(&str, i64)]]) -> Rows {
+        let mut deriver = Deriver::new(Kind::BatteryCounter, Arc::from("t"), 3, 100, 7);
+        let mut last = Rows::default();
+        for (offset, batch) in (0..).zip(batches) {
+            let bytes = record(batch);
+            let mut inputs = Inputs::default();
+            inputs.push(offset, 0, &bytes);
+            let devices = deriver.devices(&inputs);
+            last = deriver.rows(&inputs, &devices, LookedUp::default()).unwrap().0;
+        }
+        last
+    }
+
+    #[test]
+    fn readings_that_all_end_an_interval_give_what_they_give_in_any_company() {
+        let names: Vec<String> = (0..100).map(|number| format!("device-{number}")).collect();
+        let all = |minute| names.iter().map(|name| (name.as_str(), minute)).collect::<Vec<_>>();
+        let mut later = [all(5), all(10)].concat();
+        let alone = rows_of_last(&[&all(0), &later]);
+        // The first reading of a device ends no interval.
+        later.push(("a new one", 10));
+        let in_company = rows_of_last(&[&all(0), &later]);
+
+        let intervals = alone.intervals.unwrap();
+        assert_eq!(intervals.num_rows(), 2 * names.len());
+        assert_eq!(Some(intervals), in_company.intervals);
+        let readings = alone.readings.unwrap();
+        assert_eq!(readings, in_company.readings.unwrap().slice(0, readings.num_rows()));
     }
 }

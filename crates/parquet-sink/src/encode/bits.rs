@@ -10,6 +10,26 @@ pub(super) fn width_of(number: u64) -> usize {
     (u64::BITS - number.leading_zeros()) as usize
 }
 
+/// The least and the largest of the numbers.
+///
+/// The oldest processors of this kind compare four halves at once, but no two wholes: those they compare in fifteen
+/// steps. Numbers of one column nearly always lie near each other.
+pub(super) fn bounds(numbers: &[i64]) -> Option<(i64, i64)> {
+    let &first = numbers.first()?;
+    // Half of what 32 bits can tell is below the first, and half above.
+    let base = first.wrapping_sub(1 << 31);
+    let from_base = numbers.iter().fold(0, |all, number| all | number.wrapping_sub(base) as u64);
+    let is_near = from_base >> u32::BITS == 0 && base < first && first.checked_add(1 << 31).is_some();
+    if !is_near {
+        let wider = |(least, largest): (i64, i64), &number| (least.min(number), largest.max(number));
+        return Some(numbers.iter().fold((first, first), wider));
+    }
+    let wider = |(least, largest): (i32, i32), number| (least.min(number), largest.max(number));
+    let from_first = numbers.iter().map(|number| number.wrapping_sub(first) as i32);
+    let (least, largest) = from_first.fold((0, 0), wider);
+    Some((first + i64::from(least), first + i64::from(largest)))
+}
+
 /// Each number in `width` bits, the lowest bits first. Their number is a multiple of four.
 ///
 /// To find out where a word ends costs more than to fill it, so that two or four numbers are put together before.
@@ -93,10 +113,10 @@ fn block(before: &[i64], numbers: &[i64], out: &mut Vec<u8>) {
     for ((delta, before), number) in deltas.iter_mut().zip(before).zip(numbers) {
         *delta = number.wrapping_sub(*before);
     }
-    let deltas = &mut deltas[..];
-    let least = deltas[..numbers.len()].iter().copied().min().unwrap_or(0);
+    let deltas = &deltas[..numbers.len()];
+    let (least, _) = bounds(deltas).unwrap_or_default();
     let mut above = [0; BLOCK];
-    for (above, delta) in above.iter_mut().zip(&deltas[..numbers.len()]) {
+    for (above, delta) in above.iter_mut().zip(deltas) {
         *above = delta.wrapping_sub(least) as u64;
     }
     zigzag(least, out);
@@ -137,6 +157,21 @@ mod tests {
             let mut out = Vec::new();
             pack(&numbers, width, &mut out);
             assert_eq!(out, packed_slowly(&numbers, width), "{width} bits");
+        }
+    }
+
+    #[test]
+    fn bounds_are_those_of_the_numbers_however_far_they_are_from_each_other() {
+        assert_eq!(bounds(&[]), None);
+        let far = [1, 1 << 31, (1 << 31) - 1, 1 << 32, 1 << 40, i64::MAX];
+        for first in [0, 5, -5, 1_700_000_000_000, i64::MIN, i64::MIN + 1, i64::MAX, i64::MAX - 1] {
+            for step in far {
+                let numbers =
+                    [first, first.wrapping_add(step), first.wrapping_sub(step), first.wrapping_add(1)];
+                let bounds_slowly = (*numbers.iter().min().unwrap(), *numbers.iter().max().unwrap());
+                assert_eq!(bounds(&numbers), Some(bounds_slowly), "{numbers:?}");
+                assert_eq!(bounds(&numbers[..1]), Some((first, first)));
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use parquet::schema::types::ColumnDescPtr;
 use super::dictionary::{Dictionary, Numbers, Texts, Values};
 use super::gather::{self, Arrays};
 use super::page::{self, Page, Pages};
-use super::{Scratch, ZSTD_LEVEL, bits};
+use super::{Scratch, ZSTD_LEVEL, ZSTD_QUICK, bits};
 
 /// A dictionary with more values than this takes more memory, for each open file, than it saves.
 const DICTIONARY_MAX: usize = 32_768;
@@ -135,7 +135,7 @@ impl Chunk {
             self.encodings.push(encoding);
         }
         let page = Page::Data { rows, encoding };
-        let (page, uncompressed_bytes) = page::write(&page, self.is_compressed(), scratch)?;
+        let (page, uncompressed_bytes) = page::write(&page, self.level(), scratch)?;
         self.uncompressed_bytes += uncompressed_bytes;
         self.pages.0.push(page);
         Ok(())
@@ -153,7 +153,7 @@ impl Chunk {
             dictionary.plain(&mut scratch.plain);
             encodings.push(Encoding::PLAIN);
             let page = Page::Dictionary { values: dictionary.len() };
-            let (page, page_bytes) = page::write(&page, self.is_compressed(), scratch)?;
+            let (page, page_bytes) = page::write(&page, self.level(), scratch)?;
             data_page_offset = page.len();
             uncompressed_bytes += page_bytes;
             pages.0.insert(0, page);
@@ -162,10 +162,10 @@ impl Chunk {
         encodings.push(Encoding::RLE);
         let rows = std::mem::take(&mut self.rows);
         let mut metadata = ColumnChunkMetaData::builder(self.column.clone())
-            .set_compression(if self.is_compressed() {
-                Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?)
-            } else {
-                Compression::UNCOMPRESSED
+            .set_compression(match self.level() {
+                // The level is nowhere in the file.
+                Some(_) => Compression::ZSTD(ZstdLevel::default()),
+                None => Compression::UNCOMPRESSED,
             })
             .set_encodings(encodings)
             .set_num_values(rows as i64)
@@ -194,8 +194,14 @@ impl Chunk {
         Ok((pages, closed))
     }
 
-    fn is_compressed(&self) -> bool {
-        !matches!(self.content, Content::Noise)
+    /// What zstd is told for the column; none where it would gain nothing.
+    fn level(&self) -> Option<i32> {
+        match &self.content {
+            Content::Noise => None,
+            Content::Unlike => Some(ZSTD_QUICK),
+            Content::Alike(dictionary) if dictionary.is_given_up() => Some(ZSTD_QUICK),
+            _ => Some(ZSTD_LEVEL),
+        }
     }
 
     fn dictionary(&self) -> Option<&dyn Values> {
@@ -249,11 +255,18 @@ impl Bounds {
     }
 
     fn widen(&mut self, numbers: &[i64]) {
-        let Some(&first) = numbers.first() else { return };
-        let first = first ^ self.sign;
-        let range = numbers.iter().map(|number| number ^ self.sign);
-        let (least, largest) = self.range.unwrap_or((first, first));
-        self.range = Some((range.clone().fold(least, i64::min), range.fold(largest, i64::max)));
+        // Those of one sign have one order, whatever the sign means; those of both have it turned over.
+        let of_both = |(least, largest): (i64, i64)| (least ^ largest) < 0;
+        let found = match bits::bounds(numbers) {
+            Some(range) if self.sign != 0 && of_both(range) => {
+                bits::bounds(&numbers.iter().map(|number| number ^ self.sign).collect::<Vec<_>>())
+            }
+            found => found.map(|(least, largest)| (least ^ self.sign, largest ^ self.sign)),
+        };
+        self.range = match (self.range, found) {
+            (Some(before), Some(found)) => Some((before.0.min(found.0), before.1.max(found.1))),
+            (before, found) => before.or(found),
+        };
     }
 
     fn take(&mut self, physical: Type) -> Option<Statistics> {
@@ -263,5 +276,25 @@ impl Bounds {
             Type::INT32 => Statistics::int32(Some(least as i32), Some(largest as i32), None, Some(0), false),
             _ => Statistics::int64(Some(least), Some(largest), None, Some(0), false),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_in_the_order_of_the_column() {
+        let pages: [&[i64]; 4] = [&[3, 1, 2], &[], &[7, -5], &[i64::MIN, 4]];
+        let (mut signed, mut unsigned) = (Bounds::new(0), Bounds::new(i64::MIN));
+        for page in pages {
+            signed.widen(page);
+            unsigned.widen(page);
+        }
+        let of = |least, largest| Some(Statistics::int64(Some(least), Some(largest), None, Some(0), false));
+        assert_eq!(signed.take(Type::INT64), of(i64::MIN, 7));
+        // As numbers without a sign, those below zero are the largest.
+        assert_eq!(unsigned.take(Type::INT64), of(1, -5));
+        assert_eq!(unsigned.take(Type::INT64), None);
     }
 }

@@ -18,6 +18,10 @@ pub(super) struct Dictionary<T> {
 
 /// What a dictionary's page is made of.
 pub(super) trait Values {
+    /// Without a value, and with room for as many as these are.
+    fn anew(&self) -> Self
+    where
+        Self: Sized;
     fn len(&self) -> usize;
     fn plain(&self, out: &mut Vec<u8>);
     fn memory_bytes(&self) -> usize;
@@ -45,6 +49,11 @@ impl<T: Values + Default> Dictionary<T> {
         false
     }
 
+    /// Whether it serves no page of the row group that is under way.
+    pub fn is_given_up(&self) -> bool {
+        self.is_closed && !self.is_used
+    }
+
     /// The places of a page's values, as the page has them.
     pub fn encode(&self, places: &[u32], out: &mut Vec<u8>) -> Encoding {
         let width = bits::width_of(self.values.len().saturating_sub(1) as u64);
@@ -60,8 +69,8 @@ impl<T: Values + Default> Dictionary<T> {
 
     /// Begins anew. A dictionary that served no page of a row group is not tried again in this file.
     pub fn begin_row_group(&mut self) {
-        if std::mem::take(&mut self.is_used) {
-            *self = Dictionary::default();
+        if self.is_used {
+            *self = Dictionary { values: self.values.anew(), ..Dictionary::default() };
         }
     }
 }
@@ -124,6 +133,14 @@ impl Numbers {
 }
 
 impl Values for Numbers {
+    fn anew(&self) -> Self {
+        Numbers {
+            places: HashTable::with_capacity(self.len()),
+            values: Vec::with_capacity(self.len()),
+            ..Numbers::default()
+        }
+    }
+
     fn len(&self) -> usize {
         self.values.len()
     }
@@ -180,6 +197,14 @@ impl Texts {
 }
 
 impl Values for Texts {
+    fn anew(&self) -> Self {
+        Texts {
+            places: HashTable::with_capacity(self.len()),
+            starts: Vec::with_capacity(self.len()),
+            plain: Vec::with_capacity(self.plain.len()),
+        }
+    }
+
     fn len(&self) -> usize {
         self.starts.len()
     }

@@ -22,10 +22,12 @@ pub(super) enum Page {
     Dictionary { values: usize },
 }
 
-/// A page that holds what `scratch.plain` has, and its bytes before compression, with its header.
-pub(super) fn write(page: &Page, is_compressed: bool, scratch: &mut Scratch) -> Result<(Bytes, usize)> {
+/// A page that holds what `scratch.plain` has, compressed at a level of zstd or not at all, and its bytes before
+/// compression, with its header.
+pub(super) fn write(page: &Page, level: Option<i32>, scratch: &mut Scratch) -> Result<(Bytes, usize)> {
     let Scratch { zstd, plain, compressed, .. } = scratch;
-    let content = if is_compressed {
+    let content = if let Some(level) = level {
+        zstd.set_compression_level(level)?;
         compressed.clear();
         compressed.reserve(zstd::zstd_safe::compress_bound(plain.len()));
         zstd.compress_to_buffer(plain.as_slice(), compressed)?;

@@ -109,6 +109,8 @@ pub struct Place {
     pub name: &'static str,
     pub site: Site,
     pub devices: u32,
+    /// Where its worker puts its files.
+    pub files: PathBuf,
     /// How long the import of the devices took.
     pub import: Duration,
 }
@@ -131,7 +133,8 @@ impl Place {
         site.create_token(CLIENT)?;
         let began = Instant::now();
         import(ground, &site, devices)?;
-        Ok(Place { name, site, devices, import: began.elapsed() })
+        let files = site.folder().join("parquet");
+        Ok(Place { name, site, devices, files, import: began.elapsed() })
     }
 
     pub fn gateway(&self) -> String {
@@ -144,6 +147,16 @@ impl Place {
 
     pub fn database(&self) -> String {
         database(self.name)
+    }
+
+    /// From here on a worker is one of a new group, with tables and files of its own, and finds all records anew.
+    pub fn begin_group(&mut self, number: usize) -> anyhow::Result<()> {
+        let name = format!("{}-{number}", self.name);
+        self.files = self.site.folder().join(&name);
+        self.site.set("WATTLINE_PARQUET_DIR", &self.files.display().to_string());
+        self.site.set("WATTLINE_CLICKHOUSE_DATABASE", &database(&name));
+        self.site.set("WATTLINE_WORKER_GROUP", &name);
+        self.site.run(&["migrate"])
     }
 
     pub fn start_gateway(&self, ground: &mut Ground) -> anyhow::Result<Target> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::figures::{cpu_s_when_quiet, median};
+use super::figures::{cpu_s_when_quiet, least};
 use super::ground::{Ground, Place};
 use super::replay::{Plan, Replay, Round, Target};
 use super::row::Row;
@@ -114,7 +114,7 @@ fn compared(name: &str, gateways: &[Target], us_per_point: Vec<Vec<f64>>) -> Vec
     let rows: Vec<Row> = gateways
         .iter()
         .zip(us_per_point)
-        .map(|(gateway, costs)| Row::new(format!("{name}_{}", gateway.name), median(costs), "µs"))
+        .map(|(gateway, costs)| Row::new(format!("{name}_{}", gateway.name), least(&costs), "µs"))
         .collect();
     let smallest = rows[0].clone();
     rows.into_iter()

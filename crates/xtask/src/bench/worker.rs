@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
+use super::figures::least;
 use super::ground::{Ground, Place};
 use super::replay::Plan;
 use super::row::Row;
@@ -21,50 +22,84 @@ const STAGES_TIMES_MAX: f64 = 1.5;
 const PARQUET_BYTES_MAX: f64 = 40.0;
 
 pub fn measure(ground: &mut Ground) -> anyhow::Result<Vec<Row>> {
-    let large = backlog(ground, "large", 1_000, 300)?;
-    let small = backlog(ground, "small", 100, 3_000)?;
+    let mut large = Backlog::new(ground, "large", 1_000, 300)?;
+    let mut small = Backlog::new(ground, "small", 100, 3_000)?;
+    large.store(ground)?;
+    small.store(ground)?;
+    let stages = stages::sum()?;
+    large.store(ground)?;
+    small.store(ground)?;
     // The stages are measured on the records of requests that are as large.
-    let mut cpu = large.cpu.at_most(CPU_US_MAX);
-    let stages = stages::sum(STAGES_TIMES_MAX, &mut cpu)?;
-    let pace = at_pace(ground)?;
-    Ok(vec![cpu, stages, small.cpu.at_most(CPU_US_MAX), large.parquet, small.parquet, pace])
+    let cpu = large.cpu().at_most_times(STAGES_TIMES_MAX, &stages);
+    let rows = vec![cpu, stages, small.cpu(), large.parquet()?, small.parquet()?];
+    Ok(rows.into_iter().chain([at_pace(ground)?]).collect())
 }
 
+/// Records that wait for a worker.
 struct Backlog {
-    cpu: Row,
-    parquet: Row,
+    place: Place,
+    points_per_request: u32,
+    points: u64,
+    /// Of each worker that has stored it, from its start to its end.
+    cpu_s: Vec<f64>,
 }
 
-/// A worker that finds a backlog of such requests, from its start to its end.
-fn backlog(
-    ground: &mut Ground,
-    name: &'static str,
-    points_per_request: u32,
-    requests_per_round: usize,
-) -> anyhow::Result<Backlog> {
-    let place = Place::new(ground, name, DEVICES)?;
-    let gateway = place.start_gateway(ground)?;
-    let plan = Plan::new(vec![gateway.clone()], points_per_request, requests_per_round);
-    let mut client = ground.replay(&plan)?;
-    let mut points = 0;
-    for _ in 0..ground.or_quick(ROUNDS, ROUNDS_QUICK) {
-        points += client.round(&gateway.name)?.points;
+impl Backlog {
+    fn new(
+        ground: &mut Ground,
+        name: &'static str,
+        points_per_request: u32,
+        requests_per_round: usize,
+    ) -> anyhow::Result<Backlog> {
+        let place = Place::new(ground, name, DEVICES)?;
+        let gateway = place.start_gateway(ground)?;
+        let plan = Plan::new(vec![gateway.clone()], points_per_request, requests_per_round);
+        let mut client = ground.replay(&plan)?;
+        let mut points = 0;
+        for _ in 0..ground.or_quick(ROUNDS, ROUNDS_QUICK) {
+            points += client.round(&gateway.name)?.points;
+        }
+        drop(client);
+        ground.end(&place.gateway())?;
+        println!("  {points} points wait in Kafka, {points_per_request} a request");
+        Ok(Backlog { place, points_per_request, points, cpu_s: Vec::new() })
     }
-    drop(client);
-    ground.end(&place.gateway())?;
-    println!("  {points} points wait in Kafka, {points_per_request} a request");
-    place.start_worker(ground)?;
-    place.wait_stored(ground, points)?;
-    // Files that are not finished yet are finished as the worker stops.
-    let cpu_s = ground.end(&place.worker())?;
-    let row = |what: &str, value: f64, unit| Row::new(format!("{what}_{points_per_request}"), value, unit);
-    let cpu = row("worker_cpu_per_point", cpu_s * 1e6 / points as f64, "µs")
-        .note(format!("a backlog of {points} points, from the start of the process to its end"));
-    let bytes = bytes_below(&place.site.folder().join("parquet"))?;
-    let parquet = row("parquet_bytes_per_point", bytes as f64 / points as f64, "bytes")
-        .at_most(PARQUET_BYTES_MAX)
-        .note("all files; a counter reading is a row of its own and one of the derived interval");
-    Ok(Backlog { cpu, parquet })
+
+    /// One more worker stores all of it.
+    fn store(&mut self, ground: &mut Ground) -> anyhow::Result<()> {
+        self.place.begin_group(self.cpu_s.len())?;
+        self.place.start_worker(ground)?;
+        self.place.wait_stored(ground, self.points)?;
+        // Files that are not finished yet are finished as the worker stops.
+        self.cpu_s.push(ground.end(&self.place.worker())?);
+        println!("  stored {} a request: {:.2} µs a point", self.points_per_request, self.us_per_point());
+        Ok(())
+    }
+
+    fn us_per_point(&self) -> f64 {
+        least(&self.cpu_s) * 1e6 / self.points as f64
+    }
+
+    fn cpu(&self) -> Row {
+        let note = format!(
+            "a backlog of {} points, from the start of the process to its end; the cheapest of {}",
+            self.points,
+            self.cpu_s.len()
+        );
+        self.row("worker_cpu_per_point", self.us_per_point(), "µs").at_most(CPU_US_MAX).note(note)
+    }
+
+    fn parquet(&self) -> anyhow::Result<Row> {
+        let bytes = bytes_below(&self.place.files)?;
+        Ok(self
+            .row("parquet_bytes_per_point", bytes as f64 / self.points as f64, "bytes")
+            .at_most(PARQUET_BYTES_MAX)
+            .note("all files; a counter reading is a row of its own and one of the derived interval"))
+    }
+
+    fn row(&self, what: &str, value: f64, unit: &'static str) -> Row {
+        Row::new(format!("{what}_{}", self.points_per_request), value, unit)
+    }
 }
 
 /// Batches of a second each are small, so that what a batch costs shows, and what a process costs that waits.
