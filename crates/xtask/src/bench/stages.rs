@@ -6,7 +6,6 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
-use super::row::Row;
 use crate::cargo::cargo;
 use crate::{paths, process};
 
@@ -38,15 +37,14 @@ struct Throughput {
 
 /// The stages' time a point, all together, as criterion has it now: the machine may be a fifth slower than an hour
 /// ago.
-pub fn sum() -> anyhow::Result<Row> {
+pub fn us_per_point() -> anyhow::Result<f64> {
     let mut bench = cargo();
     bench.args(["bench", "--quiet", "-p", "wattline-benches", "--bench", GROUP, "--"]);
     process::output(bench.args(["--quiet", &format!("^{GROUP}/.*/{POINTS}$")]))?;
     let mut ns = Vec::new();
     collect(&paths::target()?.join("criterion").join(GROUP), &mut ns)?;
     ensure!(!ns.is_empty(), "criterion left no estimates of a group {GROUP:?} in target/criterion");
-    Ok(Row::new("worker_stages_per_point", ns.iter().sum::<f64>() / 1_000.0, "µs")
-        .note(format!("{} stages in criterion", ns.len())))
+    Ok(ns.iter().sum::<f64>() / 1_000.0)
 }
 
 /// Nanoseconds a point of every stage in a folder.
