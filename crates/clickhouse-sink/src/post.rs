@@ -11,10 +11,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use clickhouse::error::{Error, Result};
+use http::header::USER_AGENT;
+use http::{Request, StatusCode};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::{Body, Frame, SizeHint};
-use hyper::header::USER_AGENT;
-use hyper::{Request, StatusCode};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
