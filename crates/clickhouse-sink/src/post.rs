@@ -1,7 +1,7 @@
 //! The request that carries the rows of an insert.
 //!
 //! The `clickhouse` crate hands each piece of a body from one task to another and waits until it is taken, which for the
-//! fifty columns of a batch costs more than the bytes. Here the connection has all pieces at once.
+//! fifty pieces of a batch costs more than the bytes. Here the connection has all pieces at once.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

@@ -36,8 +36,8 @@ pub fn measure(ground: &mut Ground) -> anyhow::Result<Vec<Row>> {
         .note(format!("in criterion; the cheapest of {TURNS}"));
     // The stages are measured on the records of requests that are as large.
     let cpu = large.cpu().at_most_times(STAGES_TIMES_MAX, &stages);
-    let rows = vec![cpu, stages, small.cpu(), large.parquet()?, small.parquet()?];
-    Ok(rows.into_iter().chain([at_pace(ground)?]).collect())
+    let pace = at_pace(ground)?;
+    Ok(vec![cpu, stages, small.cpu(), large.parquet()?, small.parquet()?, pace])
 }
 
 /// Records that wait for a worker.
@@ -45,8 +45,8 @@ struct Backlog {
     place: Place,
     points_per_request: u32,
     points: u64,
-    /// Of each worker that has stored it, from its start to its end.
-    cpu_s: Vec<f64>,
+    /// A point's CPU in each worker that has stored it, from its start to its end.
+    us_per_point: Vec<f64>,
 }
 
 impl Backlog {
@@ -67,22 +67,19 @@ impl Backlog {
         drop(client);
         ground.end(&place.gateway())?;
         println!("  {points} points wait in Kafka, {points_per_request} a request");
-        Ok(Backlog { place, points_per_request, points, cpu_s: Vec::new() })
+        Ok(Backlog { place, points_per_request, points, us_per_point: Vec::new() })
     }
 
     /// One more worker stores all of it.
     fn store(&mut self, ground: &mut Ground) -> anyhow::Result<()> {
-        self.place.begin_group(self.cpu_s.len())?;
+        self.place.begin_group(self.us_per_point.len())?;
         self.place.start_worker(ground)?;
         self.place.wait_stored(ground, self.points)?;
         // Files that are not finished yet are finished as the worker stops.
-        self.cpu_s.push(ground.end(&self.place.worker())?);
-        println!("  stored {} a request: {:.2} µs a point", self.points_per_request, self.us_per_point());
+        let us_per_point = ground.end(&self.place.worker())? * 1e6 / self.points as f64;
+        println!("  stored {} a request: {us_per_point:.2} µs a point", self.points_per_request);
+        self.us_per_point.push(us_per_point);
         Ok(())
-    }
-
-    fn us_per_point(&self) -> f64 {
-        least(&self.cpu_s) * 1e6 / self.points as f64
     }
 
     fn cpu(&self) -> Row {
@@ -90,7 +87,7 @@ impl Backlog {
             "a backlog of {} points, from the start of the process to its end; the cheapest of {TURNS}",
             self.points
         );
-        self.row("worker_cpu_per_point", self.us_per_point(), "µs").at_most(CPU_US_MAX).note(note)
+        self.row("worker_cpu_per_point", least(&self.us_per_point), "µs").at_most(CPU_US_MAX).note(note)
     }
 
     fn parquet(&self) -> anyhow::Result<Row> {
