@@ -120,6 +120,11 @@ pub struct Quantities {
 }
 
 impl Quantities {
+    /// Those that have a bit in `present`, of which the others must be 0.
+    pub fn new(present: u16, thousandths: [i64; Quantity::COUNT]) -> Self {
+        Quantities { present: present & ((1 << Quantity::COUNT) - 1), thousandths }
+    }
+
     pub const fn get(&self, quantity: Quantity) -> Option<i64> {
         if self.has(quantity) { Some(self.thousandths[quantity as usize]) } else { None }
     }

@@ -216,8 +216,8 @@ fn decode_behind<'a>(bytes: &'a [u8], points: &mut Vec<Point<'a>>) -> Result<Hea
             (RECEIVED_AT_MS, Value::Uint(value)) => header.received_at_ms = value as i64,
             (REQUEST_ID, Value::Bytes(value)) => header.request_id = text(value)?,
             (POINTS, Value::Bytes(value)) => {
-                // In its place: a point is too large to be moved.
-                decode_point(value, points.push_mut(no_point()))?;
+                let rest = &bytes[bytes.len() - reader.bytes.len() - value.len()..];
+                points.push(decode_point(rest, value.len())?);
             }
             (VERSION_FIELD..=POINTS, _) => return Err(RecordError::Undecodable("a field has another type")),
             _ => {}
@@ -235,62 +235,145 @@ fn decode_behind<'a>(bytes: &'a [u8], points: &mut Vec<Point<'a>>) -> Result<Hea
     Ok(header)
 }
 
-/// A point before its fields are read.
-fn no_point() -> Point<'static> {
-    Point {
-        device_id: Cow::Borrowed(""),
-        time_ms: 0,
-        duration_ms: 0,
-        last_is_online: false,
-        last_is_grid_online: None,
-        last_mode: None,
-        quantities: Quantities::default(),
-        oem_raw_data: None,
-        limits: Limits::default(),
-    }
-}
-
-fn decode_point<'a>(bytes: &'a [u8], point: &mut Point<'a>) -> Result<(), RecordError> {
-    let narrow =
-        |value: u64| u32::try_from(value).map_err(|_| RecordError::Undecodable("a number is too large"));
-    const QUANTITY_LAST: u32 = QUANTITY_FIRST + Quantity::COUNT as u32 - 1;
-    let mut reader = Reader { bytes };
-    while let Some(field) = reader.field()? {
-        // Most fields are quantities: asked for first, they need no jump that is hard to foresee.
-        if let (QUANTITY_FIRST..=QUANTITY_LAST, Value::Uint(value)) = (field.number, &field.value) {
-            let quantity = Quantity::ALL[(field.number - QUANTITY_FIRST) as usize];
-            if *value > quantity.max_thousandths() as u64 {
-                return Err(RecordError::Undecodable("a quantity is too large"));
-            }
-            point.quantities.set(quantity, *value as i64);
-            continue;
+/// Decodes the point that the bytes begin with, which has so many of them. What stands behind it is read together with
+/// its last numbers, but is no part of them.
+#[inline(always)]
+fn decode_point(bytes: &[u8], length: usize) -> Result<Point<'_>, RecordError> {
+    let mut device_id = "";
+    let mut oem_raw_data = None;
+    let mut numbers = PointNumbers { values: [0; _], seen: 0 };
+    let mut at = 0;
+    while at < length {
+        // All fields but two are numbers, most of them short, and those with the shorter tags come first.
+        at = numbers.take_short::<1>(bytes, at, length);
+        at = numbers.take_short::<2>(bytes, at, length);
+        if at >= length {
+            break;
         }
+        let mut reader = Reader { bytes: &bytes[at..length] };
+        let Some(field) = reader.field()? else { break };
+        at = length - reader.bytes.len();
         match (field.number, field.value) {
-            (DEVICE_ID, Value::Bytes(value)) => point.device_id = Cow::Borrowed(text(value)?),
-            (TIME_MS, Value::Uint(value)) => point.time_ms = value as i64,
-            (DURATION_MS, Value::Uint(value)) => point.duration_ms = narrow(value)?,
-            (IS_ONLINE, Value::Uint(value)) => point.last_is_online = value != 0,
-            (IS_GRID_ONLINE, Value::Uint(value)) => point.last_is_grid_online = Some(value != 0),
-            (MODE, Value::Uint(value)) => point.last_mode = Mode::from_number(value),
-            (OEM_RAW_DATA, Value::Bytes(value)) => point.oem_raw_data = Some(Cow::Borrowed(text(value)?)),
-            (LIMIT_BATTERY_CHARGE_W, Value::Uint(value)) => point.limits.battery_charge_w = narrow(value)?,
-            (LIMIT_BATTERY_DISCHARGE_W, Value::Uint(value)) => {
-                point.limits.battery_discharge_w = narrow(value)?
+            (DEVICE_ID, Value::Bytes(value)) => device_id = text(value)?,
+            (OEM_RAW_DATA, Value::Bytes(value)) => oem_raw_data = Some(Cow::Borrowed(text(value)?)),
+            (number @ DEVICE_ID..=COUNTER_MODULUS_WH, Value::Uint(value)) => {
+                numbers.set(number as usize, value)
             }
-            (LIMIT_HOME_W, Value::Uint(value)) => point.limits.home_w = narrow(value)?,
-            (LIMIT_SOLAR_W, Value::Uint(value)) => point.limits.solar_w = narrow(value)?,
-            (COUNTER_MODULUS_WH, Value::Uint(value)) => point.limits.modulus_mwh = value,
-            (DEVICE_ID..=COUNTER_MODULUS_WH, _) => {
-                return Err(RecordError::Undecodable("a field of a point has another type"));
-            }
+            (DEVICE_ID..=COUNTER_MODULUS_WH, _) => return Err(ANOTHER_TYPE),
             _ => {}
         }
     }
-    if point.device_id.is_empty() {
+    if at > length {
+        return Err(CUT_OFF);
+    }
+    if device_id.is_empty() {
         return Err(RecordError::Undecodable("a point has no device"));
     }
-    Ok(())
+    numbers.check()?;
+    let number = |field: u32| numbers.values[field as usize];
+    // `check` has seen that nothing is lost.
+    let narrow = |field| number(field) as u32;
+    Ok(Point {
+        device_id: Cow::Borrowed(device_id),
+        time_ms: number(TIME_MS) as i64,
+        duration_ms: narrow(DURATION_MS),
+        last_is_online: number(IS_ONLINE) != 0,
+        last_is_grid_online: numbers.has(IS_GRID_ONLINE).then_some(number(IS_GRID_ONLINE) != 0),
+        last_mode: Mode::from_number(number(MODE)),
+        quantities: numbers.quantities(),
+        oem_raw_data,
+        limits: Limits {
+            battery_charge_w: narrow(LIMIT_BATTERY_CHARGE_W),
+            battery_discharge_w: narrow(LIMIT_BATTERY_DISCHARGE_W),
+            home_w: narrow(LIMIT_HOME_W),
+            solar_w: narrow(LIMIT_SOLAR_W),
+            modulus_mwh: number(COUNTER_MODULUS_WH),
+        },
+    })
 }
+
+/// The fields of a point that are numbers, each at its field number, and 0 where a point has none. So a field is put
+/// in its place whichever it is, and they are all looked at once.
+struct PointNumbers {
+    values: [u64; Self::FIELDS],
+    seen: u32,
+}
+
+impl PointNumbers {
+    /// With some that have no meaning, so that each that `short_field_at` gives has a place.
+    const FIELDS: usize = 32;
+    const QUANTITIES: usize = QUANTITY_FIRST as usize;
+
+    /// Takes the short numbers that stand there one behind the other, and gives where they end.
+    #[inline(always)]
+    fn take_short<const TAG_BYTES: usize>(&mut self, bytes: &[u8], mut at: usize, length: usize) -> usize {
+        while at < length
+            && let Some((number, value, read)) = short_field_at::<TAG_BYTES>(bytes, at)
+        {
+            self.set(number, value);
+            at += read;
+        }
+        at
+    }
+
+    #[inline(always)]
+    fn set(&mut self, number: usize, value: u64) {
+        self.values[number] = value;
+        self.seen |= 1 << number;
+    }
+
+    fn has(&self, number: u32) -> bool {
+        self.seen & 1 << number != 0
+    }
+
+    #[inline(always)]
+    fn check(&self) -> Result<(), RecordError> {
+        if self.seen & 1 != 0 {
+            return Err(BAD_TAG);
+        }
+        if self.seen & (1 << DEVICE_ID | 1 << OEM_RAW_DATA) != 0 {
+            return Err(ANOTHER_TYPE);
+        }
+        let narrow =
+            [DURATION_MS, LIMIT_BATTERY_CHARGE_W, LIMIT_BATTERY_DISCHARGE_W, LIMIT_HOME_W, LIMIT_SOLAR_W];
+        if narrow.iter().fold(0, |all, &field| all | self.values[field as usize]) > u64::from(u32::MAX) {
+            return Err(RecordError::Undecodable("a number is too large"));
+        }
+        // The highest bit is set in what is too large, or in what is left of the largest.
+        let mut over = 0;
+        for (&value, max) in self.values[Self::QUANTITIES..].iter().zip(QUANTITY_MAX) {
+            over |= value | max.wrapping_sub(value);
+        }
+        if over >> 63 != 0 {
+            return Err(RecordError::Undecodable("a quantity is too large"));
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn quantities(&self) -> Quantities {
+        let mut thousandths = [0; Quantity::COUNT];
+        for (thousandths, &value) in thousandths.iter_mut().zip(&self.values[Self::QUANTITIES..]) {
+            *thousandths = value as i64;
+        }
+        Quantities::new((self.seen >> QUANTITY_FIRST) as u16, thousandths)
+    }
+}
+
+/// The largest that each quantity may be.
+const QUANTITY_MAX: [u64; Quantity::COUNT] = {
+    let mut max = [0; Quantity::COUNT];
+    let mut at = 0;
+    while at < max.len() {
+        max[at] = Quantity::ALL[at].max_thousandths() as u64;
+        at += 1;
+    }
+    max
+};
+
+const BAD_TAG: RecordError = RecordError::Undecodable("bad tag");
+const CUT_OFF: RecordError = RecordError::Undecodable("cut off");
+const ANOTHER_TYPE: RecordError = RecordError::Undecodable("a field of a point has another type");
 
 fn text(bytes: &[u8]) -> Result<&str, RecordError> {
     std::str::from_utf8(bytes).map_err(|_| RecordError::Undecodable("invalid UTF-8"))
@@ -319,12 +402,9 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         let tag = self.varint()?;
-        let number = u32::try_from(tag >> 3)
-            .ok()
-            .filter(|&number| number > 0)
-            .ok_or(RecordError::Undecodable("bad tag"))?;
+        let number = u32::try_from(tag >> 3).ok().filter(|&number| number > 0).ok_or(BAD_TAG)?;
         let value = match (tag & 7) as u32 {
-            WIRE_VARINT => Value::Uint(self.number()?),
+            WIRE_VARINT => Value::Uint(self.varint()?),
             WIRE_BYTES => {
                 let length = self.varint()?;
                 let length = usize::try_from(length).unwrap_or(usize::MAX);
@@ -338,7 +418,7 @@ impl<'a> Reader<'a> {
     }
 
     fn take(&mut self, length: usize) -> Result<&'a [u8], RecordError> {
-        let (taken, rest) = self.bytes.split_at_checked(length).ok_or(RecordError::Undecodable("cut off"))?;
+        let (taken, rest) = self.bytes.split_at_checked(length).ok_or(CUT_OFF)?;
         self.bytes = rest;
         Ok(taken)
     }
@@ -353,19 +433,6 @@ impl<'a> Reader<'a> {
         self.long_varint()
     }
 
-    /// A number of any length: nobody can foresee how long it is, so that up to eight bytes are read at once.
-    #[inline(always)]
-    fn number(&mut self) -> Result<u64, RecordError> {
-        let short = self.bytes.first_chunk().and_then(|bytes| read_short_varint(u64::from_le_bytes(*bytes)));
-        match short {
-            Some((value, length)) => {
-                self.bytes = &self.bytes[length..];
-                Ok(value)
-            }
-            None => self.long_varint(),
-        }
-    }
-
     fn long_varint(&mut self) -> Result<u64, RecordError> {
         let mut value = 0;
         for (at, &byte) in self.bytes.iter().take(VARINT_BYTES_MAX).enumerate() {
@@ -375,7 +442,11 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
         }
-        Err(RecordError::Undecodable("bad number"))
+        Err(if self.bytes.len() < VARINT_BYTES_MAX {
+            CUT_OFF
+        } else {
+            RecordError::Undecodable("bad number")
+        })
     }
 }
 
@@ -401,17 +472,34 @@ fn short_varint(value: u64) -> (u64, usize) {
 
 /// The value of a varint that these bytes begin with, and how many it has; none where it does not end in them.
 #[inline(always)]
-fn read_short_varint(word: u64) -> Option<(u64, usize)> {
-    let ends = !word & HIGH_BITS;
+fn read_short_varint(word: u64, high_bits: u64) -> Option<(u64, usize)> {
+    let ends = !word & high_bits;
     if ends == 0 {
         return None;
     }
     // All bits up to the first byte that is not continued.
     let groups = word & (ends ^ (ends - 1)) & !HIGH_BITS;
-    let quarters = (groups & 0x007F_007F_007F_007F) | (groups & 0x7F00_7F00_7F00_7F00) >> 1;
-    let halves = (quarters & 0x0000_3FFF_0000_3FFF) | (quarters & 0x3FFF_0000_3FFF_0000) >> 2;
-    let value = (halves & 0x0FFF_FFFF) | (halves & 0x0FFF_FFFF_0000_0000) >> 4;
+    // Of each two neighbours the higher one is brought down to the lower one: half of it is taken off, three quarters …
+    let quarters = groups - ((groups & 0x7F00_7F00_7F00_7F00) >> 1);
+    let halves = quarters - ((quarters & 0x3FFF_0000_3FFF_0000) >> 2) * 3;
+    let value = halves - (halves >> 32) * 0xF000_0000;
     Some((value, ends.trailing_zeros() as usize / 8 + 1))
+}
+
+/// The number with a tag of so many bytes, one or two, that begins there: its field, its value, and how many bytes it has
+/// with its tag. None where the next eight bytes do not begin with one, or do not have all of it.
+#[inline(always)]
+fn short_field_at<const TAG_BYTES: usize>(bytes: &[u8], at: usize) -> Option<(usize, u64, usize)> {
+    let word = u64::from_le_bytes(*bytes.get(at..at + 8)?.first_chunk()?);
+    // The tags of fields 0 to 15, and those of 16 to 31.
+    let (mask, is, first) = if TAG_BYTES == 1 { (0x87, 0, 0) } else { (0xFF87, 0x0180, 16) };
+    if word & mask != is {
+        return None;
+    }
+    let number = first + (word >> 3 & 0xf) as usize;
+    // What is shifted in would end a number that goes on behind the eight bytes.
+    let (value, length) = read_short_varint(word >> (8 * TAG_BYTES), HIGH_BITS >> (8 * TAG_BYTES))?;
+    Some((number, value, TAG_BYTES + length))
 }
 
 fn write_varint(buffer: &mut [u8], mut value: u64) -> usize {
@@ -476,7 +564,7 @@ mod tests {
                 let mut word = [behind; 8];
                 let held = length.min(word.len());
                 word[..held].copy_from_slice(&bytes[..held]);
-                let read = read_short_varint(u64::from_le_bytes(word));
+                let read = read_short_varint(u64::from_le_bytes(word), HIGH_BITS);
                 assert_eq!(read, (length <= word.len()).then_some((value, length)), "{value}");
             }
         }

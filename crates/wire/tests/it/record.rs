@@ -238,6 +238,34 @@ fn check_any(bytes: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// A point in a record, with nothing behind it and with more: numbers are read together with what follows them.
+#[test]
+fn what_is_wrong_with_a_point_is_named_whatever_stands_behind_it() {
+    let decoded = |fields: &[u8], behind: &[u8]| {
+        let point = [b"\x0a\x01d", fields].concat();
+        let bytes = [b"\x08\x01\x12\x01c\x2a".as_slice(), &[point.len() as u8], &point, behind].concat();
+        record::decode(&bytes).map(|record| record.points.len())
+    };
+    let cases: [(&[u8], _); 10] = [
+        (b"\x00\x01", Err("bad tag")),
+        (b"\x08\x01", Err("a field of a point has another type")),
+        (b"\xa0\x01\x01", Err("a field of a point has another type")),
+        (b"\x12\x01x", Err("a field of a point has another type")),
+        (b"\x18\x80\x80\x80\x80\x10", Err("a number is too large")),
+        (b"\xa8\x01\x80\x80\x80\x80\x10", Err("a number is too large")),
+        (b"\x38\x81\x80\x9a\xa6\xea\xaf\xe3\x01", Err("a quantity is too large")),
+        (b"\x10\x80", Err("cut off")),
+        (b"\x10\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", Err("bad number")),
+        // A field that is not known here, with a tag that one of ours could have.
+        (b"\xd0\x01\x05\x10\x01", Ok(1)),
+    ];
+    for (fields, expected) in cases {
+        let expected = expected.map_err(RecordError::Undecodable);
+        assert_eq!(decoded(fields, b""), expected, "{fields:x?}");
+        assert_eq!(decoded(fields, b"\xf2\x06\x10behindthepoint.."), expected, "{fields:x?} and more");
+    }
+}
+
 proptest! {
     #[test]
     fn a_reading_comes_back_whole(
