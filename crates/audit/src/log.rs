@@ -46,11 +46,7 @@ impl LogBuilder {
             let reading = self.readings.len() as u32;
             self.readings.extend(counters.map(|counters| (counters, point.limits)));
             self.points.push(Point {
-                key: Key {
-                    device,
-                    in_chain: counters.is_some(),
-                    time_ms: point.time_ms + i64::from(point.duration_ms),
-                },
+                key: Key { device, in_chain: counters.is_some(), time_ms: point.end_ms() },
                 position: Position { offset, index },
                 reading,
             });

@@ -96,6 +96,11 @@ pub struct Point<'a> {
 }
 
 impl Point<'_> {
+    /// The end of the interval, or the time of the reading.
+    pub fn end_ms(&self) -> i64 {
+        self.time_ms + i64::from(self.duration_ms)
+    }
+
     pub fn into_owned(self) -> Point<'static> {
         Point {
             device_id: Cow::Owned(self.device_id.into_owned()),

@@ -290,9 +290,10 @@ impl Ends {
     }
 }
 
-/// Rows of the table of intervals.
+/// Rows of the table of intervals: all of them are reported, or all of them derived.
 pub(crate) struct Intervals<'a> {
-    waiting: Vec<IntervalRow<'a>>,
+    reported: Vec<End<'a>>,
+    derived: Vec<IntervalRow<'a>>,
     source: Vec<i8>,
     start_ms: Vec<i64>,
     energy: Decimals<4>,
@@ -302,9 +303,8 @@ pub(crate) struct Intervals<'a> {
     ends: Option<Ends>,
 }
 
-/// One row of the table of intervals.
+/// An interval that was derived from counters.
 pub(crate) struct IntervalRow<'a> {
-    pub source: Source,
     pub interval: Interval,
     pub end: End<'a>,
 }
@@ -318,7 +318,8 @@ impl<'a> Intervals<'a> {
     /// Of rows that end with the readings of the batch, one with each.
     pub(crate) fn of_readings(rows: usize) -> Self {
         Intervals {
-            waiting: Vec::with_capacity(BLOCK),
+            reported: Vec::new(),
+            derived: Vec::new(),
             source: Vec::with_capacity(rows),
             start_ms: Vec::with_capacity(rows),
             energy: Decimals::with_capacity(rows),
@@ -328,16 +329,40 @@ impl<'a> Intervals<'a> {
         }
     }
 
-    pub(crate) fn push(&mut self, row: IntervalRow<'a>) {
-        self.waiting.push(row);
-        if self.waiting.len() == BLOCK {
-            self.block();
+    /// A point that is an interval itself.
+    pub(crate) fn push_reported(&mut self, point: End<'a>) {
+        self.reported.push(point);
+        if self.reported.len() == BLOCK {
+            self.block_of_reported();
         }
     }
 
-    fn block(&mut self) {
-        let rows = self.waiting.iter();
-        self.source.extend(rows.clone().map(|row| row.source as i8));
+    pub(crate) fn push(&mut self, row: IntervalRow<'a>) {
+        self.derived.push(row);
+        if self.derived.len() == BLOCK {
+            self.block_of_derived();
+        }
+    }
+
+    fn block_of_reported(&mut self) {
+        let rows = self.reported.len();
+        let points = self.reported.iter().map(|row| row.point);
+        self.source.extend(std::iter::repeat_n(Source::Reported as i8, rows));
+        self.start_ms.extend(points.clone().map(|point| point.time_ms));
+        self.energy.block_of_quantities(points.map(|point| &point.quantities), &COUNTERS);
+        for column in &mut self.quality {
+            column.extend(std::iter::repeat_n(Quality::Reported as i8, rows));
+        }
+        self.gap.block_of_same(false, rows);
+        if let Some(ends) = &mut self.ends {
+            ends.block(self.reported.iter().map(|row| (*row, row.point.end_ms())));
+        }
+        self.reported.clear();
+    }
+
+    fn block_of_derived(&mut self) {
+        let rows = self.derived.iter();
+        self.source.extend(std::iter::repeat_n(Source::Counter as i8, rows.len()));
         self.start_ms.extend(rows.clone().map(|row| row.interval.start_ms));
         self.energy.block(rows.clone(), |row, at| row.interval.energy_mwh[at]);
         for (at, column) in self.quality.iter_mut().enumerate() {
@@ -347,12 +372,15 @@ impl<'a> Intervals<'a> {
         if let Some(ends) = &mut self.ends {
             ends.block(rows.map(|row| (row.end, row.interval.end_ms)));
         }
-        self.waiting.clear();
+        self.derived.clear();
     }
 
     fn finish(mut self, of_readings: &EndColumns) -> Result<Option<RecordBatch>, ArrowError> {
-        if !self.waiting.is_empty() {
-            self.block();
+        if !self.reported.is_empty() {
+            self.block_of_reported();
+        }
+        if !self.derived.is_empty() {
+            self.block_of_derived();
         }
         let rows = self.start_ms.len();
         let ends = match self.ends {

@@ -12,10 +12,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use wattline_clickhouse_sink::{Around, DisplacedReading, StoredReading};
 use wattline_counters::{Chain, Inserted, Last, LastReadings, Link, Reading, pair};
-use wattline_model::{
-    COUNTERS, Interval, Kind, Limits, Mode, Point, Position, Quality, Quantities, Quantity, RejectReason,
-    Source,
-};
+use wattline_model::{COUNTERS, Kind, Limits, Mode, Point, Position, Quantities, Quantity, RejectReason};
 use wattline_wire::record::{self, Header, RecordError};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
@@ -337,18 +334,7 @@ impl<'a> Output<'a> {
     fn reported(&mut self, header: &'a Header<'_>, record: &Input<'a>, batch: &'a Inputs<'a>) {
         for (_, position, point) in batch.points_of(record) {
             self.counts.points += 1;
-            let energy = |quantity| point.quantities.get(quantity);
-            self.intervals.push(IntervalRow {
-                source: Source::Reported,
-                interval: Interval {
-                    start_ms: point.time_ms,
-                    end_ms: point.time_ms + i64::from(point.duration_ms),
-                    energy_mwh: COUNTERS.map(energy),
-                    quality: [Quality::Reported; 4],
-                    gap: false,
-                },
-                end: end(header, point, position),
-            });
+            self.intervals.push_reported(end(header, point, position));
         }
     }
 
@@ -439,7 +425,6 @@ impl<'a> Output<'a> {
     ) {
         let position = previous.payload.position.max(next.payload.position);
         self.intervals.push(IntervalRow {
-            source: Source::Counter,
             interval: pair(&previous.reading, &next.reading),
             end: end(header, point, position),
         });

@@ -34,7 +34,7 @@ fn expect(log: &[Entry], kind: Kind) -> Expected {
             let device = (client.to_owned(), point.device_id.clone().into_owned());
             match (kind, point.quantities.counters()) {
                 (Kind::Battery, _) => {
-                    let end_ms = point.time_ms + i64::from(point.duration_ms);
+                    let end_ms = point.end_ms();
                     expected.others.insert(format!("{client}|{}|REPORTED|{end_ms}", point.device_id));
                 }
                 (Kind::BatteryCounter, None) => {
