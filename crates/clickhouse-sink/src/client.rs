@@ -93,7 +93,12 @@ impl ClickHouse {
 
     /// A query that the server too gives up when nobody waits for it any more.
     pub(crate) fn bounded(&self, query: Query) -> Query {
-        query.with_setting("max_execution_time", self.request_timeout.as_secs().max(1).to_string())
+        query.with_setting("max_execution_time", self.seconds_max())
+    }
+
+    /// For how long a statement may run: nobody waits any longer for it.
+    pub(crate) fn seconds_max(&self) -> String {
+        self.request_timeout.as_secs().max(1).to_string()
     }
 
     /// Every statement is waited for here, and no longer than the deadline.

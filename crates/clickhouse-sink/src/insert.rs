@@ -191,7 +191,7 @@ impl ClickHouse {
         let started = Instant::now();
         let body = arrow_stream(table, batch)?;
         let bytes = body.iter().map(Bytes::len).sum();
-        let seconds_max = self.request_timeout.as_secs().max(1).to_string();
+        let seconds_max = self.seconds_max();
         let mut settings = vec![
             ("async_insert", "0"),
             // A null where the table has none is a mistake, not a default.
