@@ -36,6 +36,9 @@ const ZSTD_LEVEL: i32 = 2;
 /// For numbers that are packed without a dictionary: what zstd finds in them are the runs of a night or a rest, and
 /// it finds those as well when it looks less closely, in half of the time.
 const ZSTD_QUICK: i32 = -3;
+/// Names have digits in common, and hardly any run of them: level 1, which looks for fewer, makes them smaller than
+/// level 2, in half of the time.
+const ZSTD_TEXTS: i32 = 1;
 
 /// What a page is made with. It is megabytes, so that pages and files share it, and not even each thread has one:
 /// a runtime has many that now and then finish a file.

@@ -10,22 +10,29 @@ pub(super) fn width_of(number: u64) -> usize {
     (u64::BITS - number.leading_zeros()) as usize
 }
 
+/// Whether all of them are the same. Many at once are compared without a look at whether one was another.
+pub(super) fn are_same<N: Copy + PartialEq>(numbers: &[N]) -> bool {
+    const AT_ONCE: usize = 256;
+    let Some(&first) = numbers.first() else { return true };
+    numbers.chunks(AT_ONCE).all(|numbers| numbers.iter().fold(true, |same, &number| same & (number == first)))
+}
+
 /// The least and the largest of the numbers.
 ///
 /// The oldest processors of this kind compare four halves at once, but no two wholes: those they compare in fifteen
 /// steps. Numbers of one column nearly always lie near each other.
-pub(super) fn bounds(numbers: &[i64]) -> Option<(i64, i64)> {
-    let &first = numbers.first()?;
+pub(super) fn bounds(numbers: impl Iterator<Item = i64> + Clone) -> Option<(i64, i64)> {
+    let first = numbers.clone().next()?;
     // Half of what 32 bits can tell is below the first, and half above.
     let base = first.wrapping_sub(1 << 31);
-    let from_base = numbers.iter().fold(0, |all, number| all | number.wrapping_sub(base) as u64);
+    let from_base = numbers.clone().fold(0, |all, number| all | number.wrapping_sub(base) as u64);
     let is_near = from_base >> u32::BITS == 0 && base < first && first.checked_add(1 << 31).is_some();
     if !is_near {
-        let wider = |(least, largest): (i64, i64), &number| (least.min(number), largest.max(number));
-        return Some(numbers.iter().fold((first, first), wider));
+        let wider = |(least, largest): (i64, i64), number| (least.min(number), largest.max(number));
+        return Some(numbers.fold((first, first), wider));
     }
     let wider = |(least, largest): (i32, i32), number| (least.min(number), largest.max(number));
-    let from_first = numbers.iter().map(|number| number.wrapping_sub(first) as i32);
+    let from_first = numbers.map(|number| number.wrapping_sub(first) as i32);
     let (least, largest) = from_first.fold((0, 0), wider);
     Some((first + i64::from(least), first + i64::from(largest)))
 }
@@ -54,6 +61,21 @@ fn pack_words(words: impl Iterator<Item = u64>, width: usize, out: &mut Vec<u8>)
         }
     }
     out.extend_from_slice(&word.to_le_bytes()[..filled.div_ceil(8)]);
+}
+
+/// How many bytes both begin with.
+pub(super) fn common(one: &[u8], other: &[u8]) -> usize {
+    let (ones, others) = (one.as_chunks::<8>().0, other.as_chunks::<8>().0);
+    let differences =
+        ones.iter().zip(others).map(|(one, other)| u64::from_le_bytes(*one) ^ u64::from_le_bytes(*other));
+    let mut same = 0;
+    for difference in differences {
+        if difference != 0 {
+            return same + difference.trailing_zeros() as usize / 8;
+        }
+        same += 8;
+    }
+    same + one[same..].iter().zip(&other[same..]).take_while(|(one, other)| one == other).count()
 }
 
 fn varint(mut number: u64, out: &mut Vec<u8>) {
@@ -114,7 +136,7 @@ fn block(before: &[i64], numbers: &[i64], out: &mut Vec<u8>) {
         *delta = number.wrapping_sub(*before);
     }
     let deltas = &deltas[..numbers.len()];
-    let (least, _) = bounds(deltas).unwrap_or_default();
+    let (least, _) = bounds(deltas.iter().copied()).unwrap_or_default();
     let mut above = [0; BLOCK];
     for (above, delta) in above.iter_mut().zip(deltas) {
         *above = delta.wrapping_sub(least) as u64;
@@ -161,16 +183,39 @@ mod tests {
     }
 
     #[test]
+    fn what_two_texts_begin_with_ends_where_they_differ() {
+        let text = b"0123456789abcdefghij";
+        for length in 0..text.len() {
+            assert_eq!(common(&text[..length], text), length);
+            assert_eq!(common(text, &text[..length]), length);
+            let mut other = *text;
+            other[length] = b'?';
+            assert_eq!(common(&other, text), length);
+        }
+    }
+
+    #[test]
+    fn all_are_the_same_unless_one_is_another() {
+        assert!(are_same::<u32>(&[]));
+        for length in [1, 255, 256, 257, 1_000] {
+            let mut numbers = vec![7; length];
+            assert!(are_same(&numbers));
+            numbers[length - 1] = 8;
+            assert_eq!(are_same(&numbers), length == 1);
+        }
+    }
+
+    #[test]
     fn bounds_are_those_of_the_numbers_however_far_they_are_from_each_other() {
-        assert_eq!(bounds(&[]), None);
+        assert_eq!(bounds(std::iter::empty()), None);
         let far = [1, 1 << 31, (1 << 31) - 1, 1 << 32, 1 << 40, i64::MAX];
         for first in [0, 5, -5, 1_700_000_000_000, i64::MIN, i64::MIN + 1, i64::MAX, i64::MAX - 1] {
             for step in far {
                 let numbers =
                     [first, first.wrapping_add(step), first.wrapping_sub(step), first.wrapping_add(1)];
                 let bounds_slowly = (*numbers.iter().min().unwrap(), *numbers.iter().max().unwrap());
-                assert_eq!(bounds(&numbers), Some(bounds_slowly), "{numbers:?}");
-                assert_eq!(bounds(&numbers[..1]), Some((first, first)));
+                assert_eq!(bounds(numbers.into_iter()), Some(bounds_slowly), "{numbers:?}");
+                assert_eq!(bounds(std::iter::once(first)), Some((first, first)));
             }
         }
     }

@@ -59,7 +59,7 @@ impl<T: Values + Default> Dictionary<T> {
         let width = bits::width_of(self.values.len().saturating_sub(1) as u64);
         out.push(width as u8);
         match places {
-            [first, rest @ ..] if rest.iter().all(|place| place == first) => {
+            [first, ..] if bits::are_same(places) => {
                 bits::run(u64::from(*first), places.len(), width, out);
             }
             _ => bits::packed(places, width, out),

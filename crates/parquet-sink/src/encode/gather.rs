@@ -89,7 +89,7 @@ fn words(array: &ArrayRef) -> Option<&[i64]> {
 }
 
 /// Calls for each text, until that gives `false`; whether it never did.
-pub(super) fn texts(arrays: &Arrays<'_>, mut each: impl FnMut(&str) -> bool) -> bool {
+pub(super) fn texts<'a>(arrays: &Arrays<'a>, mut each: impl FnMut(&'a str) -> bool) -> bool {
     arrays.iter().map(|array| array.as_string::<i32>()).all(|texts| match texts.nulls() {
         None => (0..texts.len()).all(|row| each(texts.value(row))),
         Some(nulls) => nulls.valid_indices().all(|row| each(texts.value(row))),
@@ -106,15 +106,18 @@ where
     let array = array.as_dictionary::<K>();
     let list = array.values().as_string::<i32>();
     let mut known = vec![UNKNOWN; list.len()];
-    let keys = array.keys().values();
-    valid_slices(array, |from, to| {
-        for &key in &keys[from..to] {
-            let key = key.into() as usize;
-            if known[key] == UNKNOWN {
-                known[key] = texts.place(list.value(key));
-            }
-            out.push(known[key]);
+    let mut place_of = |key: K::Native| {
+        let key = key.into() as usize;
+        if known[key] == UNKNOWN {
+            known[key] = texts.place(list.value(key));
         }
+        known[key]
+    };
+    let keys = array.keys().values();
+    valid_slices(array, |from, to| match &keys[from..to] {
+        // Most columns of words have the same one in every row.
+        keys @ [first, ..] if bits::are_same(keys) => out.resize(out.len() + keys.len(), place_of(*first)),
+        keys => out.extend(keys.iter().map(|&key| place_of(key))),
     });
 }
 

@@ -134,9 +134,7 @@ fn a_dictionary_is_left_where_values_do_not_repeat() {
         }
     }
     let metadata = there_and_back(&[of(&few), of(&many), of(&many), of(&many), of(&few)], 1 << 30);
-    for (column, other) in
-        [(STATE, Encoding::DELTA_BINARY_PACKED), (DEVICE, Encoding::DELTA_LENGTH_BYTE_ARRAY)]
-    {
+    for (column, other) in [(STATE, Encoding::DELTA_BINARY_PACKED), (DEVICE, Encoding::DELTA_BYTE_ARRAY)] {
         let encodings = encodings(&metadata, 0, column);
         assert!(encodings.contains(&Encoding::RLE_DICTIONARY) && encodings.contains(&other), "{encodings:?}");
     }
