@@ -294,7 +294,7 @@ impl Ends {
 pub(crate) struct Intervals<'a> {
     reported: Vec<End<'a>>,
     derived: Vec<IntervalRow<'a>>,
-    source: Vec<i8>,
+    source: Source,
     start_ms: Vec<i64>,
     energy: Decimals<4>,
     quality: [Vec<i8>; 4],
@@ -311,8 +311,8 @@ pub(crate) struct IntervalRow<'a> {
 
 impl<'a> Intervals<'a> {
     /// With room for so many rows.
-    pub(crate) fn new(topic: &Arc<str>, partition: i32, rows: usize) -> Self {
-        Intervals { ends: Some(Ends::new(topic, partition, rows)), ..Self::of_readings(rows) }
+    pub(crate) fn new(source: Source, topic: &Arc<str>, partition: i32, rows: usize) -> Self {
+        Intervals { source, ends: Some(Ends::new(topic, partition, rows)), ..Self::of_readings(rows) }
     }
 
     /// Of rows that end with the readings of the batch, one with each.
@@ -320,7 +320,7 @@ impl<'a> Intervals<'a> {
         Intervals {
             reported: Vec::new(),
             derived: Vec::new(),
-            source: Vec::with_capacity(rows),
+            source: Source::Counter,
             start_ms: Vec::with_capacity(rows),
             energy: Decimals::with_capacity(rows),
             quality: std::array::from_fn(|_| Vec::with_capacity(rows)),
@@ -347,7 +347,6 @@ impl<'a> Intervals<'a> {
     fn block_of_reported(&mut self) {
         let rows = self.reported.len();
         let points = self.reported.iter().map(|row| row.point);
-        self.source.extend(std::iter::repeat_n(Source::Reported as i8, rows));
         self.start_ms.extend(points.clone().map(|point| point.time_ms));
         self.energy.block_of_quantities(points.map(|point| &point.quantities), &COUNTERS);
         for column in &mut self.quality {
@@ -362,7 +361,6 @@ impl<'a> Intervals<'a> {
 
     fn block_of_derived(&mut self) {
         let rows = self.derived.iter();
-        self.source.extend(std::iter::repeat_n(Source::Counter as i8, rows.len()));
         self.start_ms.extend(rows.clone().map(|row| row.interval.start_ms));
         self.energy.block(rows.clone(), |row, at| row.interval.energy_mwh[at]);
         for (at, column) in self.quality.iter_mut().enumerate() {
@@ -390,7 +388,7 @@ impl<'a> Intervals<'a> {
         let mut columns = vec![
             ends.client_id,
             ends.device_id,
-            words(self.source, None, &SOURCES)?,
+            words(vec![self.source as i8; rows], None, &SOURCES)?,
             times(self.start_ms),
             ends.time,
         ];

@@ -12,7 +12,9 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use wattline_clickhouse_sink::{Around, DisplacedReading, StoredReading};
 use wattline_counters::{Chain, Inserted, Last, LastReadings, Link, Reading, pair};
-use wattline_model::{COUNTERS, Kind, Limits, Mode, Point, Position, Quantities, Quantity, RejectReason};
+use wattline_model::{
+    COUNTERS, Kind, Limits, Mode, Point, Position, Quantities, Quantity, RejectReason, Source,
+};
 use wattline_wire::record::{self, Header, RecordError};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
@@ -175,10 +177,11 @@ impl Deriver {
         let are_pairs = self.kind == Kind::BatteryCounter
             && devices.of_points.len() == points
             && known.iter().all(|known| matches!(known, Known::Last(_)));
+        let source = if self.kind == Kind::Battery { Source::Reported } else { Source::Counter };
         let mut out = Output {
             intervals: match are_pairs {
                 true => Intervals::of_readings(points),
-                false => Intervals::new(&self.topic, self.partition, points),
+                false => Intervals::new(source, &self.topic, self.partition, points),
             },
             readings: Readings::new(&self.topic, self.partition, readings),
             rejected: Rejected::new(&self.topic, self.partition),

@@ -63,21 +63,6 @@ fn pack_words(words: impl Iterator<Item = u64>, width: usize, out: &mut Vec<u8>)
     out.extend_from_slice(&word.to_le_bytes()[..filled.div_ceil(8)]);
 }
 
-/// How many bytes both begin with.
-pub(super) fn common(one: &[u8], other: &[u8]) -> usize {
-    let (ones, others) = (one.as_chunks::<8>().0, other.as_chunks::<8>().0);
-    let differences =
-        ones.iter().zip(others).map(|(one, other)| u64::from_le_bytes(*one) ^ u64::from_le_bytes(*other));
-    let mut same = 0;
-    for difference in differences {
-        if difference != 0 {
-            return same + difference.trailing_zeros() as usize / 8;
-        }
-        same += 8;
-    }
-    same + one[same..].iter().zip(&other[same..]).take_while(|(one, other)| one == other).count()
-}
-
 fn varint(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
@@ -179,18 +164,6 @@ mod tests {
             let mut out = Vec::new();
             pack(&numbers, width, &mut out);
             assert_eq!(out, packed_slowly(&numbers, width), "{width} bits");
-        }
-    }
-
-    #[test]
-    fn what_two_texts_begin_with_ends_where_they_differ() {
-        let text = b"0123456789abcdefghij";
-        for length in 0..text.len() {
-            assert_eq!(common(&text[..length], text), length);
-            assert_eq!(common(text, &text[..length]), length);
-            let mut other = *text;
-            other[length] = b'?';
-            assert_eq!(common(&other, text), length);
         }
     }
 

@@ -234,7 +234,7 @@ fn texts(arrays: &Arrays<'_>, lengths: &mut Vec<i64>, out: &mut Vec<u8>) -> Enco
     lengths.clear();
     let mut before: &[u8] = &[];
     gather::texts(arrays, |text| {
-        lengths.push(bits::common(before, text.as_bytes()) as i64);
+        lengths.push(common(before, text.as_bytes()) as i64);
         before = text.as_bytes();
         true
     });
@@ -246,14 +246,28 @@ fn texts(arrays: &Arrays<'_>, lengths: &mut Vec<i64>, out: &mut Vec<u8>) -> Enco
     let (common, behind) = lengths.split_at(texts);
     bits::delta(common, out);
     bits::delta(behind, out);
-    let mut common = common.iter();
+    let mut row = 0;
     gather::texts(arrays, |text| {
-        common.next().is_some_and(|&common| {
-            out.extend_from_slice(&text.as_bytes()[common as usize..]);
-            true
-        })
+        out.extend_from_slice(&text.as_bytes()[common[row] as usize..]);
+        row += 1;
+        true
     });
     Encoding::DELTA_BYTE_ARRAY
+}
+
+/// How many bytes both begin with.
+fn common(one: &[u8], other: &[u8]) -> usize {
+    let (ones, others) = (one.as_chunks::<8>().0, other.as_chunks::<8>().0);
+    let differences =
+        ones.iter().zip(others).map(|(one, other)| u64::from_le_bytes(*one) ^ u64::from_le_bytes(*other));
+    let mut same = 0;
+    for difference in differences {
+        if difference != 0 {
+            return same + difference.trailing_zeros() as usize / 8;
+        }
+        same += 8;
+    }
+    same + one[same..].iter().zip(&other[same..]).take_while(|(one, other)| one == other).count()
 }
 
 /// The least and the largest number of a column that has no nulls.
@@ -289,6 +303,18 @@ impl Bounds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_two_texts_begin_with_ends_where_they_differ() {
+        let text = b"0123456789abcdefghij";
+        for length in 0..text.len() {
+            assert_eq!(common(&text[..length], text), length);
+            assert_eq!(common(text, &text[..length]), length);
+            let mut other = *text;
+            other[length] = b'?';
+            assert_eq!(common(&other, text), length);
+        }
+    }
 
     #[test]
     fn bounds_are_in_the_order_of_the_column() {
