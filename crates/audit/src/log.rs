@@ -40,8 +40,8 @@ impl LogBuilder {
             self.undecodable.push(Position { offset, index: 0 });
             return;
         };
-        for (index, point) in (0..).zip(&record.points) {
-            let device = devices.number(record.header.client_id, &point.device_id);
+        for (index, (header, point)) in (0..).zip(record.points()) {
+            let device = devices.number(header.client_id, &point.device_id);
             let counters = point.quantities.counters().filter(|_| self.kind == Kind::BatteryCounter);
             let reading = self.readings.len() as u32;
             self.readings.extend(counters.map(|counters| (counters, point.limits)));

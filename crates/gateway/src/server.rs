@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{Instrument as _, debug, info, warn};
 use wattline_auth::policy::{self, Matched, Native, NoRoute, Service};
 use wattline_directory::{AuditLog, Directory, Snapshot, Uses};
-use wattline_kafka::Producer;
+use wattline_kafka::{Joiner, Producer};
 use wattline_model::Kind;
 use wattline_traces::{Span, Traces};
 
@@ -38,7 +38,9 @@ use crate::trace;
 pub struct Gateway {
     pub(crate) settings: Settings,
     pub(crate) snapshot: Arc<Snapshot>,
-    pub(crate) producer: Producer,
+    pub(crate) producer: Arc<Producer>,
+    joiner_intervals: Arc<Joiner>,
+    joiner_counters: Arc<Joiner>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) rates: Option<Rates>,
     pub(crate) request_ids: RequestIds,
@@ -67,7 +69,11 @@ impl Gateway {
         partitions_intervals: u32,
         partitions_counters: u32,
     ) -> anyhow::Result<Self> {
+        let producer = Arc::new(producer);
+        let joiner = |kind| Joiner::new(Arc::clone(&producer), settings.joiner(kind));
         Ok(Gateway {
+            joiner_intervals: joiner(Kind::Battery),
+            joiner_counters: joiner(Kind::BatteryCounter),
             budget: Budget::new(settings.in_flight_bytes_max),
             rates: Rates::new(settings.rate_points_per_s, settings.rate_burst_points),
             request_ids: RequestIds::new()?,
@@ -102,6 +108,13 @@ impl Gateway {
         match kind {
             Kind::Battery => self.partitions_intervals,
             Kind::BatteryCounter => self.partitions_counters,
+        }
+    }
+
+    pub(crate) fn joiner(&self, kind: Kind) -> &Arc<Joiner> {
+        match kind {
+            Kind::Battery => &self.joiner_intervals,
+            Kind::BatteryCounter => &self.joiner_counters,
         }
     }
 
@@ -203,6 +216,9 @@ impl Gateway {
         }
         let gateway = Arc::clone(self);
         let flush_max = self.settings.drain_timeout;
+        // Of requests whose clients have gone away; the others have their answers.
+        self.joiner_intervals.send_all();
+        self.joiner_counters.send_all();
         tokio::task::spawn_blocking(move || gateway.producer.flush(flush_max))
             .await
             .context("flush")?

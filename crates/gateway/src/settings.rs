@@ -1,6 +1,8 @@
 use std::time::Duration;
 
+use wattline_kafka::JoinerSettings;
 use wattline_model::Kind;
+use wattline_wire::record;
 
 use crate::forward::UpstreamSettings;
 
@@ -30,6 +32,8 @@ pub struct Settings {
     pub future_max_ms: i64,
     /// The largest value of one Kafka record; below the `max.message.bytes` of the topics.
     pub record_bytes_max: usize,
+    /// How long a record waits for those of other requests.
+    pub linger: Duration,
     /// Points a second that one client may send; 0 is no limit.
     pub rate_points_per_s: u32,
     /// Points that a client may send at once above its rate.
@@ -42,6 +46,15 @@ pub struct Settings {
 }
 
 impl Settings {
+    pub(crate) fn joiner(&self, kind: Kind) -> JoinerSettings {
+        JoinerSettings {
+            topic: self.topic(kind).to_owned(),
+            linger: self.linger,
+            bytes_max: record::JOINED_BYTES_MAX,
+            join: record::join,
+        }
+    }
+
     pub(crate) fn topic(&self, kind: Kind) -> &str {
         match kind {
             Kind::Battery => &self.topic_intervals,

@@ -43,8 +43,8 @@ pub(crate) async fn telemetry(call: &Call<'_>, kind: Kind, incoming: &mut Incomi
         let sending =
             call.trace.filter(|_| !records.is_empty()).map(|of| trace::send(of, topic, records.len()));
         let traceparent = sending.as_ref().map(Span::traceparent);
-        let appending = (!records.is_empty())
-            .then(|| gateway.producer.append_traced(topic, &records, traceparent.as_deref()));
+        let appending =
+            (!records.is_empty()).then(|| gateway.joiner(kind).append(&records, traceparent.as_deref()));
         (encoded.outcomes, appending, sending)
     };
     // Kafka may take its time, and the body is not needed any more.

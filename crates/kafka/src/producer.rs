@@ -100,50 +100,40 @@ impl Producer {
     ///
     /// The bytes are copied before the first wait.
     pub fn append(&self, topic: &str, records: &[Record<'_>]) -> impl Future<Output = Appended> + use<> {
-        self.append_traced(topic, records, None)
-    }
-
-    /// The same, for a request that is traced: each record has the `traceparent` in a header.
-    pub fn append_traced(
-        &self,
-        topic: &str,
-        records: &[Record<'_>],
-        traceparent: Option<&str>,
-    ) -> impl Future<Output = Appended> + use<> {
-        let (settled, wait) = oneshot::channel();
-        let pending = Arc::new(Pending {
-            // One more than the records, so that it cannot be settled before all of them are handed over.
-            remaining: AtomicUsize::new(records.len() + 1),
-            unconfirmed: Mutex::new(Vec::new()),
-            settled: Mutex::new(Some(settled)),
-        });
+        let (pending, settled) = Pending::new(records.len());
         for record in records {
-            self.health.handed_over();
-            let mut message: BaseRecord<'_, (), [u8], Arc<Pending>> =
-                BaseRecord::with_opaque_to(topic, Arc::clone(&pending))
-                    .partition(record.partition)
-                    .payload(record.value);
-            if let Some(value) = traceparent {
-                let header = Header { key: crate::TRACEPARENT, value: Some(value) };
-                message = message.headers(OwnedHeaders::new_with_capacity(1).insert(header));
-            }
-            if let Err((cause, _)) = self.inner.send(message) {
-                self.health.settled(false);
-                let reason = match cause {
-                    KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => "queue_full",
-                    _ => "refused",
-                };
-                counter!("wattline_kafka_produce_errors_total", "reason" => reason).increment(1);
-                pending.record_settled(Some(record.partition));
-            }
+            self.send(topic, *record, None, vec![Arc::clone(&pending)]);
         }
         pending.record_settled(None);
-        async move {
-            // The sender is only dropped without a word when librdkafka purges its queue at the end.
-            match wait.await {
-                Ok(appended) => appended,
-                Err(_) => Appended { unconfirmed: pending.take_unconfirmed() },
-            }
+        settled
+    }
+
+    /// Hands a record over, with the `traceparent` in a header where there is one. All these appends have something in
+    /// it.
+    pub(crate) fn send(
+        &self,
+        topic: &str,
+        record: Record<'_>,
+        traceparent: Option<&str>,
+        appends: Vec<Arc<Pending>>,
+    ) {
+        self.health.handed_over();
+        let mut message: BaseRecord<'_, (), [u8], Box<Appends>> =
+            BaseRecord::with_opaque_to(topic, Box::new(Appends(appends)))
+                .partition(record.partition)
+                .payload(record.value);
+        if let Some(value) = traceparent {
+            let header = Header { key: crate::TRACEPARENT, value: Some(value) };
+            message = message.headers(OwnedHeaders::new_with_capacity(1).insert(header));
+        }
+        if let Err((cause, message)) = self.inner.send(message) {
+            self.health.settled(false);
+            let reason = match cause {
+                KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => "queue_full",
+                _ => "refused",
+            };
+            counter!("wattline_kafka_produce_errors_total", "reason" => reason).increment(1);
+            message.delivery_opaque.settle(Some(record.partition));
         }
     }
 
@@ -165,15 +155,46 @@ impl Producer {
     }
 }
 
+/// The appends that have something in one record.
+pub(crate) struct Appends(Vec<Arc<Pending>>);
+
+impl Appends {
+    fn settle(&self, unconfirmed: Option<i32>) {
+        for append in &self.0 {
+            append.record_settled(unconfirmed);
+        }
+    }
+}
+
 /// The records of one append that are not settled yet.
-struct Pending {
+pub(crate) struct Pending {
     remaining: AtomicUsize,
     unconfirmed: Mutex<Vec<i32>>,
     settled: Mutex<Option<oneshot::Sender<Appended>>>,
 }
 
 impl Pending {
-    fn record_settled(&self, unconfirmed: Option<i32>) {
+    /// For so many records, with what waits until they are settled. It is not settled before all of them are handed
+    /// over, which `record_settled` has to be told once more.
+    pub(crate) fn new(records: usize) -> (Arc<Self>, impl Future<Output = Appended> + use<>) {
+        let (settled, wait) = oneshot::channel();
+        let pending = Arc::new(Pending {
+            remaining: AtomicUsize::new(records + 1),
+            unconfirmed: Mutex::new(Vec::new()),
+            settled: Mutex::new(Some(settled)),
+        });
+        let waiting = Arc::clone(&pending);
+        let wait = async move {
+            // The sender is only dropped without a word when librdkafka purges its queue at the end.
+            match wait.await {
+                Ok(appended) => appended,
+                Err(_) => Appended { unconfirmed: waiting.take_unconfirmed() },
+            }
+        };
+        (pending, wait)
+    }
+
+    pub(crate) fn record_settled(&self, unconfirmed: Option<i32>) {
         if let Some(partition) = unconfirmed {
             self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner).push(partition);
         }
@@ -215,9 +236,9 @@ impl ClientContext for Context {
 }
 
 impl ProducerContext for Context {
-    type DeliveryOpaque = Arc<Pending>;
+    type DeliveryOpaque = Box<Appends>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, pending: Arc<Pending>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, appends: Box<Appends>) {
         self.health.settled(result.is_ok());
         let unconfirmed = match result {
             Ok(_) => None,
@@ -232,7 +253,7 @@ impl ProducerContext for Context {
                 Some(message.partition())
             }
         };
-        pending.record_settled(unconfirmed);
+        appends.settle(unconfirmed);
     }
 }
 

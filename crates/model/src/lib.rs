@@ -22,7 +22,7 @@ pub struct Position {
 }
 
 impl Position {
-    /// More points than a record can have: a request carries 1,000 at most.
+    /// More points than a record can have, which is 1,000, of one request or of several.
     pub const INDEX_END: i32 = 1024;
 
     /// The position as one number that grows with it. It is the version of the rows that the point gave.

@@ -502,7 +502,10 @@ impl Gateway {
     }
 
     pub fn producer(&self) -> anyhow::Result<ProducerSettings> {
-        producer(&self.compression, self.delivery_timeout_ms, self.producer_queue_bytes_max, self.linger_ms)
+        let Gateway { compression, delivery_timeout_ms, producer_queue_bytes_max, linger_ms, .. } = self;
+        let checked = producer(compression, *delivery_timeout_ms, *producer_queue_bytes_max, *linger_ms)?;
+        // Records have waited for company before they come to it.
+        Ok(ProducerSettings { linger_ms: 0, ..checked })
     }
 
     pub fn settings(
@@ -538,6 +541,7 @@ impl Gateway {
             past_max_ms: i64::from(self.past_max_hours) * 3_600_000,
             future_max_ms: i64::from(self.future_max_s) * 1_000,
             record_bytes_max: self.record_bytes_max as usize,
+            linger: Duration::from_millis(self.linger_ms),
             rate_points_per_s: self.rate_points_per_s,
             rate_burst_points: self.rate_burst_points,
             battery_limit_w: self.battery_limit_w,

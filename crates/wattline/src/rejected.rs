@@ -55,7 +55,7 @@ fn content(row: &RejectedRow) -> Option<Content> {
     let record = record::decode(&row.record).ok()?;
     let first = record.points.first();
     Some(Content {
-        client_id: record.header.client_id.to_owned(),
+        client_id: record.requests.first()?.header.client_id.to_owned(),
         device_id: first.map_or_else(String::new, |point| point.device_id.to_string()),
         time_ms: first.map(|point| point.time_ms),
         points: record.points.len(),

@@ -1,16 +1,22 @@
-//! The Kafka record: the points of one request that go to one partition.
+//! The Kafka record: of one request or of several, the points that go to one partition.
 //!
 //! It is a Protobuf message, published as `deploy/proto/telemetry.proto`. The bytes are written and read
 //! here by hand, straight from and into points that borrow, because every point passes through both.
+//!
+//! What a request has for a partition is a message of its own, which `begin` and `push` write. Alone it is a record of
+//! version 1, as records put aside are; `join` puts it into a record of version 2 with those of other requests.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use wattline_model::{Kind, Limits, Mode, Point, Quantities, Quantity};
 
-/// The version of the record that is written, and the newest one that is read.
-pub const VERSION: u64 = 1;
+/// The version of a record that is one request's message.
+pub const VERSION_OF_ONE: u64 = 1;
+/// The version of a record of several requests, and the newest one that is read.
+pub const VERSION: u64 = 2;
 
-/// What all points of a record share.
+/// What all points of a request share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header<'a> {
     pub client_id: &'a str,
@@ -22,8 +28,27 @@ pub struct Header<'a> {
 /// A record, decoded; its points borrow from the bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record<'a> {
-    pub header: Header<'a>,
+    pub requests: Vec<Request<'a>>,
+    /// The points of all requests, one request's behind the other's.
     pub points: Vec<Point<'a>>,
+}
+
+/// A request of a record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request<'a> {
+    pub header: Header<'a>,
+    /// Which of the points are its own.
+    pub points: Range<usize>,
+}
+
+impl<'a> Record<'a> {
+    /// All points in their order, each with what its request says.
+    pub fn points(&self) -> impl Iterator<Item = (&Header<'a>, &Point<'a>)> {
+        let requests = self.requests.iter();
+        requests.flat_map(|Request { header, points }| {
+            self.points[points.clone()].iter().map(move |point| (header, point))
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,12 +59,14 @@ pub enum RecordError {
     Undecodable(&'static str),
 }
 
-// The field numbers of the message `Telemetry`.
+// The field numbers of the messages `Record` and `Telemetry`: none is in both but the version, so that what a record is
+// can be seen at each of its fields.
 const VERSION_FIELD: u32 = 1;
 const CLIENT_ID: u32 = 2;
 const RECEIVED_AT_MS: u32 = 3;
 const REQUEST_ID: u32 = 4;
 const POINTS: u32 = 5;
+const REQUESTS: u32 = 6;
 
 // The field numbers of the message `Point`. The quantities have a number each, from `QUANTITY_FIRST` on.
 const DEVICE_ID: u32 = 1;
@@ -61,16 +88,26 @@ const WIRE_64_BIT: u32 = 1;
 const WIRE_BYTES: u32 = 2;
 const WIRE_32_BIT: u32 = 5;
 
-/// Begins a record in an empty buffer.
+/// Begins the message of a request in an empty buffer.
 pub fn begin(buffer: &mut Vec<u8>, header: &Header<'_>) {
     debug_assert!(buffer.is_empty());
-    put_uint(buffer, VERSION_FIELD, VERSION);
+    put_uint(buffer, VERSION_FIELD, VERSION_OF_ONE);
     put_bytes(buffer, CLIENT_ID, header.client_id.as_bytes());
     put_uint(buffer, RECEIVED_AT_MS, header.received_at_ms as u64);
     put_bytes(buffer, REQUEST_ID, header.request_id.as_bytes());
 }
 
-/// Adds a point to a record that was begun.
+/// Adds the message of a request to a record, which begins with the first of them. Several have `JOINED_BYTES_MAX`
+/// together.
+pub fn join(record: &mut Vec<u8>, request: &[u8]) {
+    record.reserve(2 * VARINT_BYTES_MAX + request.len());
+    if record.is_empty() {
+        put_uint(record, VERSION_FIELD, VERSION);
+    }
+    put_bytes(record, REQUESTS, request);
+}
+
+/// Adds a point to a message that was begun.
 ///
 /// All but the two texts are put together aside, so that the length is known before anything is written.
 pub fn push(buffer: &mut Vec<u8>, kind: Kind, point: &Point<'_>) {
@@ -177,38 +214,106 @@ fn varint_length(value: u64) -> usize {
 
 /// Hardly any point takes less in a record, so that room for so many is room for all.
 pub const POINT_BYTES: usize = 72;
+/// No point takes less: its tag and length, a device of one letter, and a time.
+const POINT_BYTES_MIN: usize = 7;
+/// Messages of requests that have no more bytes together have no more points than a record may have.
+pub const JOINED_BYTES_MAX: usize = crate::POINTS_MAX * POINT_BYTES_MIN;
 
 /// Decodes a whole record. Fields that are not known are passed over, as Protobuf has it.
 pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
     let mut points = Vec::with_capacity((bytes.len() / POINT_BYTES).min(crate::POINTS_MAX));
-    let header = decode_into(bytes, &mut points)?;
-    Ok(Record { header, points })
+    let mut requests = Vec::new();
+    decode_into(bytes, &mut points, |header, points| requests.push(Request { header, points }))?;
+    Ok(Record { requests, points })
 }
 
-/// As `decode`; the points are put behind those that are there, unless the record cannot be decoded.
-pub fn decode_into<'a>(bytes: &'a [u8], points: &mut Vec<Point<'a>>) -> Result<Header<'a>, RecordError> {
+/// As `decode`; the points are put behind those that are there, and each request is told with the places of its own.
+/// Where it is an error, no point is added, and what was told is void.
+pub fn decode_into<'a>(
+    bytes: &'a [u8],
+    points: &mut Vec<Point<'a>>,
+    request: impl FnMut(Header<'a>, Range<usize>),
+) -> Result<(), RecordError> {
     let before = points.len();
     // In a variable of its own its length need not be read again for each point.
     let mut all = std::mem::take(points);
-    let header = decode_behind(bytes, &mut all);
-    if header.is_err() {
+    let decoded = decode_behind(bytes, &mut all, request);
+    if decoded.is_err() {
         all.truncate(before);
     }
     *points = all;
-    header
+    decoded
 }
 
-#[inline(always)]
-fn decode_behind<'a>(bytes: &'a [u8], points: &mut Vec<Point<'a>>) -> Result<Header<'a>, RecordError> {
+fn decode_behind<'a>(
+    bytes: &'a [u8],
+    points: &mut Vec<Point<'a>>,
+    mut request: impl FnMut(Header<'a>, Range<usize>),
+) -> Result<(), RecordError> {
     let before = points.len();
+    // The version is the first field of each record that is written here, and may be anywhere.
+    match version(bytes)? {
+        VERSION_OF_ONE => {
+            let first = points.len();
+            let header = decode_request(bytes, bytes.len(), points)?;
+            request(header, first..points.len());
+        }
+        _ => {
+            let mut reader = Reader { bytes };
+            let mut is_empty = true;
+            while let Some(field) = reader.field()? {
+                match (field.number, field.value) {
+                    (REQUESTS, Value::Bytes(value)) => {
+                        let first = points.len();
+                        let rest = &bytes[bytes.len() - reader.bytes.len() - value.len()..];
+                        let header = decode_request(rest, value.len(), points)?;
+                        request(header, first..points.len());
+                        is_empty = false;
+                    }
+                    (REQUESTS, _) | (CLIENT_ID..=POINTS, _) => return Err(ANOTHER_TYPE_IN_RECORD),
+                    _ => {}
+                }
+            }
+            if is_empty {
+                return Err(RecordError::Undecodable("no request"));
+            }
+            if points.len() - before > crate::POINTS_MAX {
+                return Err(TOO_MANY_POINTS);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The version that a record, or the message of a request, says it has.
+fn version(bytes: &[u8]) -> Result<u64, RecordError> {
     let mut reader = Reader { bytes };
+    while let Some(field) = reader.field()? {
+        match (field.number, field.value) {
+            (VERSION_FIELD, Value::Uint(version @ VERSION_OF_ONE..=VERSION)) => return Ok(version),
+            (VERSION_FIELD, Value::Uint(version)) => return Err(RecordError::UnknownVersion(version)),
+            (VERSION_FIELD, _) => return Err(ANOTHER_TYPE_IN_RECORD),
+            _ => {}
+        }
+    }
+    Err(RecordError::Undecodable("the version is missing"))
+}
+
+/// Decodes the message of a request that the bytes begin with, which has so many of them.
+fn decode_request<'a>(
+    bytes: &'a [u8],
+    length: usize,
+    points: &mut Vec<Point<'a>>,
+) -> Result<Header<'a>, RecordError> {
+    let before = points.len();
+    let mut reader = Reader { bytes: &bytes[..length] };
     let mut version = 0;
     let mut header = Header { client_id: "", request_id: "", received_at_ms: 0 };
     while let Some(field) = reader.field()? {
         match (field.number, field.value) {
             (VERSION_FIELD, Value::Uint(value)) => {
                 version = value;
-                if version != VERSION {
+                if version != VERSION_OF_ONE {
                     return Err(RecordError::UnknownVersion(version));
                 }
             }
@@ -216,10 +321,10 @@ fn decode_behind<'a>(bytes: &'a [u8], points: &mut Vec<Point<'a>>) -> Result<Hea
             (RECEIVED_AT_MS, Value::Uint(value)) => header.received_at_ms = value as i64,
             (REQUEST_ID, Value::Bytes(value)) => header.request_id = text(value)?,
             (POINTS, Value::Bytes(value)) => {
-                let rest = &bytes[bytes.len() - reader.bytes.len() - value.len()..];
+                let rest = &bytes[length - reader.bytes.len() - value.len()..];
                 points.push(decode_point(rest, value.len())?);
             }
-            (VERSION_FIELD..=POINTS, _) => return Err(RecordError::Undecodable("a field has another type")),
+            (VERSION_FIELD..=REQUESTS, _) => return Err(ANOTHER_TYPE_IN_RECORD),
             _ => {}
         }
     }
@@ -230,7 +335,7 @@ fn decode_behind<'a>(bytes: &'a [u8], points: &mut Vec<Point<'a>>) -> Result<Hea
         return Err(RecordError::Undecodable("the client is missing"));
     }
     if points.len() - before > crate::POINTS_MAX {
-        return Err(RecordError::Undecodable("too many points"));
+        return Err(TOO_MANY_POINTS);
     }
     Ok(header)
 }
@@ -373,6 +478,8 @@ const QUANTITY_MAX: [u64; Quantity::COUNT] = {
 
 const BAD_TAG: RecordError = RecordError::Undecodable("bad tag");
 const CUT_OFF: RecordError = RecordError::Undecodable("cut off");
+const TOO_MANY_POINTS: RecordError = RecordError::Undecodable("too many points");
+const ANOTHER_TYPE_IN_RECORD: RecordError = RecordError::Undecodable("a field has another type");
 const ANOTHER_TYPE: RecordError = RecordError::Undecodable("a field of a point has another type");
 
 fn text(bytes: &[u8]) -> Result<&str, RecordError> {

@@ -130,10 +130,10 @@ impl Deriver {
             at: HashTable::with_capacity(self.devices_before),
             of_points: Vec::with_capacity(batch.points().len()),
         };
-        for record in batch.records() {
-            let Ok(header) = &record.header else { continue };
+        for request in batch.requests() {
+            let Ok(header) = &request.header else { continue };
             let hashed = self.devices_of(header.client_id);
-            let points = &batch.points()[record.points.clone()];
+            let points = &batch.points()[request.points.clone()];
             for point in points.iter().filter(|point| point.quantities.has_all(&COUNTERS)) {
                 let key = hashed.key(&point.device_id);
                 let at = devices.find_or_add(key, || Seen {
@@ -186,15 +186,19 @@ impl Deriver {
             readings: Readings::new(&self.topic, self.partition, readings),
             rejected: Rejected::new(&self.topic, self.partition),
             counts: Counts::default(),
+            changed: Vec::new(),
         };
         let mut of_points = devices.of_points.iter().map(|&at| at as usize);
-        for (at, record) in batch.records().iter().enumerate() {
-            match &record.header {
-                Err(error) => out.reject_record(record, error),
-                Ok(header) if self.kind == Kind::Battery => out.reported(header, record, batch),
+        for (at, request) in batch.requests().iter().enumerate() {
+            match &request.header {
+                Err(error) => out.reject_record(request, error),
+                Ok(header) if self.kind == Kind::Battery => out.reported(header, request, batch),
                 Ok(header) => {
-                    out.counter_record(at, header, batch, &stored, &mut of_points, &mut known);
+                    out.counters(at, header, batch, &stored, &mut of_points, &mut known);
                 }
+            }
+            if batch.requests().get(at + 1).is_none_or(|next| next.offset != request.offset) {
+                out.derive_changed(batch, &stored, &mut known);
             }
         }
         self.remember(devices, &known);
@@ -289,8 +293,8 @@ struct Origin {
 /// Where the whole of a reading is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Row {
-    /// In this batch: which of its records, and which of its points.
-    Batch { record: usize, point: usize },
+    /// In this batch: which of its requests, and which of its points.
+    Batch { request: usize, point: usize },
     /// Among the readings that were looked up.
     Stored(usize),
     /// Only its time and its counters are known. It is the first of its chain, so it ends no interval.
@@ -305,8 +309,8 @@ fn link(point: &Point<'_>, position: Position, row: Row) -> Option<Link<Origin>>
 
 fn row<'a>(row: Row, batch: &'a Inputs<'a>, stored: &'a [Stored]) -> Option<(Header<'a>, &'a Point<'a>)> {
     match row {
-        Row::Batch { record, point } => {
-            Some((batch.records()[record].header.ok()?, batch.points().get(point)?))
+        Row::Batch { request, point } => {
+            Some((batch.requests()[request].header.ok()?, batch.points().get(point)?))
         }
         Row::Stored(at) => {
             let stored = stored.get(at)?;
@@ -330,20 +334,23 @@ struct Output<'a> {
     readings: Readings<'a>,
     rejected: Rejected,
     counts: Counts,
+    /// Devices whose chains the record has changed, each with the request that did: their intervals are known when all
+    /// points of the record are.
+    changed: Vec<(usize, &'a Header<'a>)>,
 }
 
 impl<'a> Output<'a> {
-    /// The points of a record of interval data are intervals as they are.
-    fn reported(&mut self, header: &'a Header<'_>, record: &Input<'a>, batch: &'a Inputs<'a>) {
-        for (_, position, point) in batch.points_of(record) {
+    /// The points of a request of interval data are intervals as they are.
+    fn reported(&mut self, header: &'a Header<'_>, request: &Input<'a>, batch: &'a Inputs<'a>) {
+        for (_, position, point) in batch.points_of(request) {
             self.counts.points += 1;
             self.intervals.push_reported(end(header, point, position));
         }
     }
 
-    /// The points of a record of counter readings are rows themselves, and each gives the intervals that it ends or
+    /// The points of a request of counter readings are rows themselves, and each gives the intervals that it ends or
     /// begins. `devices` has the device of each that has all its counters.
-    fn counter_record(
+    fn counters(
         &mut self,
         at: usize,
         header: &'a Header<'_>,
@@ -352,11 +359,9 @@ impl<'a> Output<'a> {
         devices: &mut impl Iterator<Item = usize>,
         known: &mut [Known],
     ) {
-        // Devices whose chains changed: their intervals are known when all points of the record are.
-        let mut changed = Vec::new();
-        for (number, position, point) in batch.points_of(&batch.records()[at]) {
+        for (number, position, point) in batch.points_of(&batch.requests()[at]) {
             self.counts.points += 1;
-            if let Some(link) = link(point, position, Row::Batch { record: at, point: number })
+            if let Some(link) = link(point, position, Row::Batch { request: at, point: number })
                 && let Some(device) = devices.next()
             {
                 match &mut known[device] {
@@ -368,15 +373,20 @@ impl<'a> Output<'a> {
                         if !self.insert(chain, link, header, point, batch, stored) {
                             continue;
                         }
-                        changed.push(device);
+                        self.changed.push((device, header));
                     }
                 }
             }
             self.readings.push(end(header, point, position));
         }
-        changed.sort_unstable();
-        changed.dedup();
-        for device in changed {
+    }
+
+    /// The intervals of the chains that a record has changed.
+    fn derive_changed(&mut self, batch: &'a Inputs<'a>, stored: &'a [Stored], known: &mut [Known]) {
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_by_key(|(device, _)| *device);
+        changed.dedup_by_key(|(device, _)| *device);
+        for (device, header) in changed {
             let Known::Chain(chain) = &mut known[device] else { continue };
             for (previous, next) in chain.take_changed() {
                 let Some((_, end)) = row(next.payload.row, batch, stored) else { continue };
@@ -466,9 +476,10 @@ impl Stored {
     /// The one point of the record that a displaced reading is kept as; we wrote it, so it can be read.
     fn of_displaced(displaced: &DisplacedReading) -> Option<Self> {
         let record = record::decode(&displaced.record).ok()?;
+        let header = record.requests.first()?.header;
         Some(Stored {
-            client_id: record.header.client_id.to_owned(),
-            received_at_ms: record.header.received_at_ms,
+            client_id: header.client_id.to_owned(),
+            received_at_ms: header.received_at_ms,
             position: Position { offset: displaced.offset, index: displaced.index },
             point: record.points.into_iter().next()?.into_owned(),
         })
@@ -563,13 +574,12 @@ mod tests {
     }
 
     /// The rows of the last of some batches, each of which is one record.
-    fn rows_of_last(batches: &[&[(&str, i64)]]) -> Rows {
+    fn rows_of_last(batches: &[Vec<u8>]) -> Rows {
         let mut deriver = Deriver::new(Kind::BatteryCounter, Arc::from("t"), 3, 100, 7);
         let mut last = Rows::default();
-        for (offset, batch) in (0..).zip(batches) {
-            let bytes = record(batch);
+        for (offset, bytes) in (0..).zip(batches) {
             let mut inputs = Inputs::default();
-            inputs.push(offset, 0, &bytes);
+            inputs.push(offset, 0, bytes);
             let devices = deriver.devices(&inputs);
             last = deriver.rows(&inputs, &devices, LookedUp::default()).unwrap().0;
         }
@@ -581,15 +591,33 @@ mod tests {
         let names: Vec<String> = (0..100).map(|number| format!("device-{number}")).collect();
         let all = |minute| names.iter().map(|name| (name.as_str(), minute)).collect::<Vec<_>>();
         let mut later = [all(5), all(10)].concat();
-        let alone = rows_of_last(&[&all(0), &later]);
+        let alone = rows_of_last(&[record(&all(0)), record(&later)]);
         // The first reading of a device ends no interval.
         later.push(("a new one", 10));
-        let in_company = rows_of_last(&[&all(0), &later]);
+        let in_company = rows_of_last(&[record(&all(0)), record(&later)]);
 
         let intervals = alone.intervals.unwrap();
         assert_eq!(intervals.num_rows(), 2 * names.len());
         assert_eq!(Some(intervals), in_company.intervals);
         let readings = alone.readings.unwrap();
         assert_eq!(readings, in_company.readings.unwrap().slice(0, readings.num_rows()));
+    }
+
+    /// Late readings too: what a chain has become is told once, when all requests of the record are known.
+    #[test]
+    fn a_record_of_several_requests_gives_what_one_request_with_all_their_points_gives() {
+        let before = record(&[("a", 0), ("b", 0), ("b", 30)]);
+        let requests = [vec![("a", 5), ("b", 10)], vec![("c", 5), ("b", 20), ("a", 10)], vec![("b", 15)]];
+        let mut joined = Vec::new();
+        for request in &requests {
+            record::join(&mut joined, &record(request));
+        }
+        let of_one = rows_of_last(&[before.clone(), record(&requests.concat())]);
+        let of_several = rows_of_last(&[before, joined]);
+        let intervals = of_several.intervals.unwrap();
+        assert_eq!(Some(&intervals), of_one.intervals.as_ref());
+        assert_eq!(of_several.readings, of_one.readings);
+        // Of `a` two; of `b`, whose readings before were not looked up here, two between the three late ones.
+        assert_eq!(intervals.num_rows(), 4);
     }
 }

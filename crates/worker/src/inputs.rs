@@ -8,13 +8,14 @@ use wattline_wire::record::{self, Header, RecordError};
 /// Records of one partition, in its order.
 #[derive(Default)]
 pub struct Inputs<'a> {
-    records: Vec<Input<'a>>,
-    /// The points of all records, one record's behind the other's: most records have a few, and memory for each
+    /// A record of several requests is so many of these, one behind the other.
+    requests: Vec<Input<'a>>,
+    /// The points of all requests, one's behind the other's: most requests have a few, and memory for each
     /// of them costs more than they do.
     points: Vec<Point<'a>>,
 }
 
-/// A record of a batch.
+/// A request of a record, or a record that cannot be decoded.
 pub(crate) struct Input<'a> {
     pub offset: i64,
     /// When it was produced; with a record that cannot be decoded it is all there is.
@@ -23,25 +24,39 @@ pub(crate) struct Input<'a> {
     pub header: Result<Header<'a>, RecordError>,
     /// Where among the points of the batch its own are.
     pub points: Range<usize>,
-    /// Where the points stood in the record as Kafka had it, in a record that lacks some of them.
-    indexes: Option<Vec<i32>>,
+    indexes: Indexes,
+}
+
+/// Where the points of a request stand in their record as Kafka had it.
+enum Indexes {
+    /// One behind the other from here on.
+    From(i32),
+    /// In a record that lacks some of them.
+    Each(Vec<i32>),
 }
 
 impl<'a> Inputs<'a> {
     /// For so many records that have so many bytes together.
     pub fn with_capacity(records: usize, bytes: usize) -> Self {
         Inputs {
-            records: Vec::with_capacity(records),
+            requests: Vec::with_capacity(records),
             points: Vec::with_capacity(bytes / record::POINT_BYTES),
         }
     }
 
     /// Adds a record as Kafka has it.
     pub fn push(&mut self, offset: i64, time_ms: i64, bytes: &'a [u8]) {
-        let first = self.points.len();
-        let header = record::decode_into(bytes, &mut self.points);
-        let points = first..self.points.len();
-        self.records.push(Input { offset, time_ms, bytes, header, points, indexes: None });
+        let (first, before) = (self.points.len(), self.requests.len());
+        let requests = &mut self.requests;
+        let decoded = record::decode_into(bytes, &mut self.points, |header, points| {
+            let indexes = Indexes::From((points.start - first) as i32);
+            requests.push(Input { offset, time_ms, bytes, header: Ok(header), points, indexes });
+        });
+        if let Err(error) = decoded {
+            self.requests.truncate(before);
+            let (header, indexes) = (Err(error), Indexes::From(0));
+            self.requests.push(Input { offset, time_ms, bytes, header, points: first..first, indexes });
+        }
     }
 
     /// Adds what is left of a record, each point with its place in the record.
@@ -57,26 +72,26 @@ impl<'a> Inputs<'a> {
             indexes.push(index);
             self.points.push(point);
         }
-        self.records.push(Input {
+        self.requests.push(Input {
             offset,
             time_ms: header.received_at_ms,
             bytes: &[],
             header: Ok(header),
             points: first..self.points.len(),
-            indexes: Some(indexes),
+            indexes: Indexes::Each(indexes),
         });
     }
 
-    pub(crate) fn records(&self) -> &[Input<'a>] {
-        &self.records
+    pub(crate) fn requests(&self) -> &[Input<'a>] {
+        &self.requests
     }
 
-    /// The points of all records.
+    /// The points of all requests.
     pub(crate) fn points(&self) -> &[Point<'a>] {
         &self.points
     }
 
-    /// The points of one of the records, each with its place in Kafka and its number among those of the batch.
+    /// The points of one of the requests, each with its place in Kafka and its number among those of the batch.
     pub(crate) fn points_of(&self, input: &Input<'a>) -> impl Iterator<Item = (usize, Position, &Point<'a>)> {
         let positions = (0..input.points.len()).map(|at| input.position(at));
         let points = input.points.clone().zip(&self.points[input.points.clone()]);
@@ -85,11 +100,11 @@ impl<'a> Inputs<'a> {
 }
 
 impl Input<'_> {
-    /// The place in Kafka of the point that is the `at`th of the record here.
+    /// The place in Kafka of the point that is the `at`th of the request here.
     fn position(&self, at: usize) -> Position {
         let index = match &self.indexes {
-            Some(indexes) => indexes[at],
-            None => at as i32,
+            Indexes::From(first) => first + at as i32,
+            Indexes::Each(indexes) => indexes[at],
         };
         Position { offset: self.offset, index }
     }

@@ -281,7 +281,7 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
 
     /// Derives the rows of a batch that ends with the offset `last`, and gives them to both sinks.
     pub(crate) async fn store(&mut self, inputs: &Inputs<'_>, last: i64) -> Result<(), TaskError> {
-        let Some(first) = inputs.records().first() else { return Ok(()) };
+        let Some(first) = inputs.requests().first() else { return Ok(()) };
         let began = Instant::now();
         let devices = self.deriver.devices(inputs);
         // Rows of this batch may be in ClickHouse already, from the owner before.
@@ -293,7 +293,7 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         if self.progress.is_some_and(|progress| last >= progress.clickhouse.done) {
             self.write_tables(&rows, last).await?;
             let now_ms = clock::now_ms();
-            let received = inputs.records().iter().filter_map(|record| record.header.ok());
+            let received = inputs.requests().iter().filter_map(|record| record.header.ok());
             metrics::fresh(&self.partition, received.map(|header| now_ms - header.received_at_ms));
             metrics::batch_stored(&self.partition, &counts, self.deriver.remembered(), began.elapsed());
             let Counts { points, rejected, .. } = counts;

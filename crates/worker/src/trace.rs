@@ -62,13 +62,13 @@ impl Tracing {
 
     /// A span of the log, which gives its lines what the batch is of.
     pub(crate) fn log(&self, inputs: &Inputs<'_>) -> tracing::Span {
-        let records = inputs.records();
+        let requests = inputs.requests();
         // At the highest level, so that lines of every level have it.
         let span = tracing::error_span!(
             "batch",
-            first = records.first().map(|record| record.offset),
-            last = records.last().map(|record| record.offset),
-            requests = %Requests(records),
+            first = requests.first().map(|request| request.offset),
+            last = requests.last().map(|request| request.offset),
+            requests = %Requests(requests),
             trace_id = tracing::field::Empty,
         );
         if let Some(current) = &self.current {
@@ -150,7 +150,7 @@ fn clickhouse(operation: &'static str, table: &'static str, size: KeyValue) -> V
     ]
 }
 
-/// The ids of the requests that the records are of: the first ones, and how many records follow.
+/// The ids of the requests that the points are of: the first ones, and how many follow.
 struct Requests<'a>(&'a [Input<'a>]);
 
 impl fmt::Display for Requests<'_> {
@@ -158,13 +158,13 @@ impl fmt::Display for Requests<'_> {
         let mut before = None;
         let mut named = 0;
         for (at, input) in self.0.iter().enumerate() {
-            // Records of one request follow each other; one that cannot be decoded names none.
+            // A record that cannot be decoded names none.
             let Ok(id) = input.header.map(|header| header.request_id) else { continue };
             if before == Some(id) {
                 continue;
             }
             if named == REQUESTS_MAX {
-                return write!(f, " and those of {} more records", self.0.len() - at);
+                return write!(f, " and {} more", self.0.len() - at);
             }
             let space = if named == 0 { "" } else { " " };
             write!(f, "{space}{id}")?;

@@ -2,5 +2,6 @@
 //! asked for, and the contract between the consumer and the owner of its partitions.
 
 mod consume;
+mod join;
 mod produce;
 mod support;

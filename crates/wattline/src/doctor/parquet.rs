@@ -92,3 +92,26 @@ fn free(space: Space) -> Check {
         Check::ok("parquet.space", found)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_nearly_full_is_told_before_it_is_full() {
+        const GIB: u64 = 1 << 30;
+        let told =
+            |free_bytes, total_bytes| serde_json::to_value(free(Space { free_bytes, total_bytes })).unwrap();
+        for (free_bytes, total_bytes, status) in [
+            (20 * GIB, 200 * GIB, "ok"),
+            (20 * GIB - 1, 200 * GIB, "warning"),
+            (GIB, 5 * GIB, "ok"),
+            (GIB - 1, 5 * GIB, "failed"),
+            (GIB - 1, 1_000 * GIB, "failed"),
+            (0, 0, "ok"),
+        ] {
+            assert_eq!(told(free_bytes, total_bytes)["status"], status, "{free_bytes} of {total_bytes}");
+        }
+        assert_eq!(told(3 * GIB, 200 * GIB)["found"], "3072 of 204800 MiB are free");
+    }
+}

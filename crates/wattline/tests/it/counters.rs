@@ -115,7 +115,7 @@ fn of_two_readings_at_one_time_one_stays_and_the_other_is_kept_with_its_reason()
         assert_eq!((value(row, "_index"), value(row, "_partition")), ("0", partition.to_string().as_str()));
         let bytes = from_hex(value(row, "bytes"));
         let decoded = record::decode(&bytes).unwrap();
-        assert_eq!(decoded.header.client_id, "demo");
+        assert_eq!(decoded.requests[0].header.client_id, "demo");
         let [point] = decoded.points.as_slice() else { panic!("{decoded:?}") };
         assert_eq!((&*point.device_id, point.time_ms), ("a", at(5)));
         assert_eq!(point.quantities.counters(), Some(counters));

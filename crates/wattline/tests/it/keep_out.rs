@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use crate::http::{Connection, exchange};
 use crate::points::{BATTERY, COUNTER, MINUTE_MS, ago_ms, all_ok, interval, messages, post_points, reading};
 use crate::process::until;
+use crate::rebuild::drop_before;
 use crate::refusals::check_problem;
-use crate::site::{PEPPER, Site};
+use crate::site::{Audit, PEPPER, Site};
 use crate::stored::{Row, Table, thousandths, value};
 
 /// The key id of a token: its name in lists.
@@ -75,6 +76,73 @@ fn a_new_device_may_post_within_a_second() {
     // The machine may be slow once.
     waited.sort();
     assert!(waited[1] < Duration::from_secs(1), "{waited:?}");
+}
+
+/// What comes together is joined to one record for each partition, of whichever clients it is.
+#[test]
+fn requests_that_share_a_record_have_each_its_own_answer_client_and_place() {
+    const REQUESTS: i64 = 4;
+    let site = Site::new("shared_records");
+    let tokens = ["ours", "theirs"].map(|client| {
+        site.import(client, &["a", "b", "c", "d", "e"]);
+        (client, site.token(client))
+    });
+    // Far longer than the requests need to come together, and shorter than they wait.
+    let gateway = site.gateway(&[("WATTLINE_GATEWAY_LINGER_MS", "1500")]);
+    let mut worker = site.worker(&[]);
+    let first_ms = ago_ms(60 * MINUTE_MS);
+    let records = || {
+        let reader = wattline_kafka::Reader::new(&site.kafka()).expect("a reader");
+        let end = |partition| reader.watermarks(&site.topic("counters"), partition).expect("its offsets").1;
+        (0..Site::PARTITIONS as i32).map(end).sum::<i64>()
+    };
+    for round in 0..2 {
+        std::thread::scope(|scope| {
+            for (client, token) in &tokens {
+                for step in 0..REQUESTS {
+                    let at_ms = first_ms + (REQUESTS * round + step) * 5 * MINUTE_MS;
+                    let counter = if *client == "ours" { 100.0 } else { 900.0 }
+                        + ((at_ms - first_ms) / MINUTE_MS * 10) as f64;
+                    let mut points = ["a", "b", "c", "d", "e", "nobody's"]
+                        .map(|device| reading(device, at_ms, [counter; 4]))
+                        .to_vec();
+                    points.rotate_left(step as usize);
+                    scope.spawn(move || {
+                        let answer = exchange(gateway.address, &post_points(COUNTER, token, &points));
+                        let mut expected = ["", "", "", "", "", "unknown device"];
+                        expected.rotate_left(step as usize);
+                        assert_eq!(messages(&answer), expected);
+                    });
+                }
+            }
+        });
+        assert!(records() <= (round + 1) * i64::from(Site::PARTITIONS), "{} records", records());
+        site.wait_until_stored();
+    }
+    let intervals = || {
+        let rows = site.rows(Table::Intervals, &["source", "battery_total_energy_charge_wh"]);
+        // Requests of a round come in any order, and each device has a chain of its own.
+        for (client, _) in &tokens {
+            let of = rows.iter().filter(|row| value(row, "client_id") == *client);
+            assert_eq!(of.clone().count() as i64, 5 * (2 * REQUESTS - 1), "{client}");
+            for row in of {
+                assert_eq!(thousandths(row, "battery_total_energy_charge_wh"), 50_000, "{row:?}");
+            }
+        }
+        rows
+    };
+    let before = intervals();
+    let points = 2 * 5 * 2 * REQUESTS as u64;
+    let expected = Audit { kafka: points, clickhouse: points, parquet: points, rejected: 0, duplicates: 0 };
+    assert_eq!(site.audit(), expected);
+
+    // Computed anew from the files, which have rows and no records.
+    worker.process.term();
+    assert!(worker.process.wait(crate::restarts::STOP_DEADLINE).success());
+    site.run(&["rebuild", "--from", "parquet", "--yes"]);
+    assert_eq!(intervals(), before);
+    drop_before(&site);
+    assert_eq!(site.audit(), expected);
 }
 
 #[test]

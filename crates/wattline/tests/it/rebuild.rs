@@ -47,7 +47,7 @@ fn sql(site: &Site, text: &str) {
 }
 
 /// What an operator does when nobody needs the old tables and files any more.
-fn drop_before(site: &Site) {
+pub fn drop_before(site: &Site) {
     sql(site, &format!("DROP DATABASE {}_before_rebuild", site.database()));
     fs::remove_dir_all(site.path("parquet.before_rebuild")).expect("the old folder");
 }

@@ -7,11 +7,19 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use prost::Message as _;
 use wattline_model::{Kind, Limits, Mode, Point, Quantities, Quantity};
-use wattline_wire::record::{self, VERSION};
+use wattline_wire::record::{self, VERSION, VERSION_OF_ONE};
 
-use crate::record::{HEADER, any_point, bare, encode};
+use crate::record::{HEADER, any_point, bare, encode, joined};
 
 const PUBLISHED: &str = include_str!("../../../../deploy/proto/telemetry.proto");
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Record {
+    #[prost(uint64, tag = "1")]
+    version: u64,
+    #[prost(message, repeated, tag = "6")]
+    requests: Vec<Telemetry>,
+}
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Telemetry {
@@ -136,7 +144,7 @@ impl PointMessage {
 
 fn telemetry(points: &[Point<'_>]) -> Telemetry {
     Telemetry {
-        version: VERSION,
+        version: VERSION_OF_ONE,
         client_id: HEADER.client_id.into(),
         received_at_ms: HEADER.received_at_ms as u64,
         request_id: HEADER.request_id.into(),
@@ -155,8 +163,17 @@ proptest! {
 
         let theirs = message.encode_to_vec();
         let record = record::decode(&theirs).unwrap();
-        prop_assert_eq!(record.header, HEADER);
-        prop_assert_eq!(record.points, points);
+        prop_assert_eq!(record.requests[0].header, HEADER);
+        prop_assert_eq!(&record.points, &points);
+
+        let message = Record { version: VERSION, requests: vec![message; 2] };
+        let ours = joined(Kind::BatteryCounter, &[HEADER; 2], &points);
+        prop_assert_eq!(&Record::decode(ours.as_slice()).unwrap(), &message);
+
+        let theirs = message.encode_to_vec();
+        let record = record::decode(&theirs).unwrap();
+        prop_assert_eq!(record.requests.len(), 2);
+        prop_assert_eq!(record.points, [points.clone(), points].concat());
     }
 }
 
@@ -252,7 +269,7 @@ fn with_only(name: &str) -> (Point<'static>, Result<u64, Vec<u8>>) {
 #[test]
 fn the_published_file_says_what_is_written() {
     let published = published();
-    assert_eq!(published.keys().collect::<Vec<_>>(), ["Mode", "Point", "Telemetry"]);
+    assert_eq!(published.keys().collect::<Vec<_>>(), ["Mode", "Point", "Record", "Telemetry"]);
 
     for (name, member) in &published["Point"] {
         let (point, value) = with_only(name);
@@ -272,7 +289,7 @@ fn the_published_file_says_what_is_written() {
 
     let header: Vec<(u32, Result<u64, Vec<u8>>)> = fields(&encode(Kind::Battery, &HEADER, &[bare("d")]));
     for (name, value) in [
-        ("version", Ok(VERSION)),
+        ("version", Ok(VERSION_OF_ONE)),
         ("client_id", Err(HEADER.client_id.into())),
         ("received_at_ms", Ok(HEADER.received_at_ms as u64)),
         ("request_id", Err(HEADER.request_id.into())),
@@ -282,6 +299,13 @@ fn the_published_file_says_what_is_written() {
     assert_eq!((header.len(), published["Telemetry"].len()), (5, 5));
     let points = &published["Telemetry"]["points"];
     assert_eq!((points.label.as_str(), points.kind.as_str(), points.number), ("repeated", "Point", 5));
+
+    let record = fields(&joined(Kind::Battery, &[HEADER], &[bare("d")]));
+    let request = encode(Kind::Battery, &HEADER, &[bare("d")]);
+    let [version, requests] = ["version", "requests"].map(|name| &published["Record"][name]);
+    assert_eq!(record, [(version.number, Ok(VERSION)), (requests.number, Err(request))]);
+    assert_eq!(published["Record"].len(), 2);
+    assert_eq!((requests.label.as_str(), requests.kind.as_str()), ("repeated", "Telemetry"));
 
     let mut modes: Vec<(&str, u32)> = Mode::ALL.iter().map(|mode| (mode.name(), *mode as u32)).collect();
     modes.push(("MODE_UNSPECIFIED", 0));

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use wattline_model::{Kind, Limits, Mode, Point, Quantities, Quantity};
-use wattline_wire::record::{self, Header, RecordError};
+use wattline_wire::record::{self, Header, RecordError, Request};
 
 use crate::points::fleet_body;
 use crate::support::decode;
@@ -97,22 +97,34 @@ fn golden_counters() -> Vec<Point<'static>> {
     ]
 }
 
+/// A record of these requests, each with these points.
+pub fn joined(kind: Kind, headers: &[Header<'_>], points: &[Point<'_>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for header in headers {
+        record::join(&mut bytes, &encode(kind, header, points));
+    }
+    bytes
+}
+
+const ANOTHER: Header<'static> =
+    Header { client_id: "größer", request_id: "", received_at_ms: 1_795_489_200_127 };
+
 /// The bytes of a version never change: they are in topics. A changed file means a reader that breaks.
-fn check_golden(file: &str, kind: Kind, points: &[Point<'_>]) {
+fn check_golden(file: &str, encoded: &[u8], headers: &[Header<'_>], points: &[Point<'_>]) {
     const VARIABLE: &str = "WATTLINE_REWRITE_GOLDEN_RECORDS";
     const WORDS: &str = "no record of this version is in any topic";
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden").join(file);
-    let encoded = encode(kind, &HEADER, points);
     if std::env::var_os(VARIABLE).is_some_and(|words| words == WORDS) {
-        fs::write(&path, to_hex(&encoded)).unwrap();
+        fs::write(&path, to_hex(encoded)).unwrap();
     }
     let text = fs::read_to_string(&path).unwrap_or_default();
     let golden = from_hex(&text);
     let decoded = record::decode(&golden).unwrap_or_else(|error| panic!("{file} is not read: {error}"));
-    assert_eq!(decoded.header, HEADER);
-    assert_eq!(decoded.points, points);
+    let expected: Vec<_> =
+        headers.iter().flat_map(|header| points.iter().map(move |point| (header, point))).collect();
+    assert_eq!(decoded.points().collect::<Vec<_>>(), expected);
     assert_eq!(
-        to_hex(&encoded),
+        to_hex(encoded),
         text,
         "{file}: the bytes of a version changed. Records like the file's are in topics and are read for as long \
          as they are kept there: take a new version and a new file, and keep this one. Only where it is true, \
@@ -122,8 +134,20 @@ fn check_golden(file: &str, kind: Kind, points: &[Point<'_>]) {
 
 #[test]
 fn golden_bytes_of_version_1() {
-    check_golden("intervals-v1.hex", Kind::Battery, &golden_intervals());
-    check_golden("counters-v1.hex", Kind::BatteryCounter, &golden_counters());
+    let (intervals, counters) = (golden_intervals(), golden_counters());
+    let bytes = encode(Kind::Battery, &HEADER, &intervals);
+    check_golden("intervals-v1.hex", &bytes, &[HEADER], &intervals);
+    let bytes = encode(Kind::BatteryCounter, &HEADER, &counters);
+    check_golden("counters-v1.hex", &bytes, &[HEADER], &counters);
+}
+
+#[test]
+fn golden_bytes_of_version_2() {
+    let (intervals, counters) = (golden_intervals(), golden_counters());
+    let bytes = joined(Kind::Battery, &[HEADER], &intervals);
+    check_golden("intervals-v2.hex", &bytes, &[HEADER], &intervals);
+    let bytes = joined(Kind::BatteryCounter, &[HEADER, ANOTHER], &counters);
+    check_golden("counters-v2.hex", &bytes, &[HEADER, ANOTHER], &counters);
 }
 
 fn to_hex(bytes: &[u8]) -> String {
@@ -148,8 +172,8 @@ fn what_is_no_record_is_told_apart_from_what_is_newer() {
     assert_eq!(outcome(b""), undecodable("the version is missing"));
     assert_eq!(outcome(b"\x08\x01"), undecodable("the client is missing"));
     assert_eq!(outcome(b"\x08\x01\x12\x01c"), Ok(0));
-    assert_eq!(outcome(b"\x08\x02\x12\x01c"), Err(RecordError::UnknownVersion(2)));
-    assert_eq!(outcome(b"\x08\x02\xff\xff\xff"), Err(RecordError::UnknownVersion(2)));
+    assert_eq!(outcome(b"\x08\x03\x12\x01c"), Err(RecordError::UnknownVersion(3)));
+    assert_eq!(outcome(b"\x08\x03\xff\xff\xff"), Err(RecordError::UnknownVersion(3)));
     assert_eq!(outcome(b"\x08\x00\x12\x01c"), Err(RecordError::UnknownVersion(0)));
     assert_eq!(outcome(b"\x08\x01\x12\x01\xff"), undecodable("invalid UTF-8"));
     assert_eq!(outcome(b"\x08\x01\x12\x05c"), undecodable("cut off"));
@@ -176,6 +200,48 @@ fn what_is_no_record_is_told_apart_from_what_is_newer() {
 
     let too_many = encode(Kind::Battery, &HEADER, &vec![bare("d"); 1_001]);
     assert_eq!(outcome(&too_many), undecodable("too many points"));
+}
+
+#[test]
+fn a_record_of_several_requests_is_read_whole_or_not_at_all() {
+    let undecodable = |what| Err(RecordError::Undecodable(what));
+    let outcome = |bytes: &[u8]| record::decode(bytes).map(|record| record.points.len());
+
+    let all = joined(Kind::Battery, &[HEADER, ANOTHER], &vec![bare("d"); 500]);
+    assert_eq!(outcome(&all), Ok(1_000));
+    let too_many = joined(Kind::Battery, &[HEADER; 7], &vec![bare("d"); 143]);
+    assert_eq!(outcome(&too_many), undecodable("too many points"));
+    let [none, one] = [0, 1].map(|points| encode(Kind::Battery, &HEADER, &vec![bare("d"); points]).len());
+    assert!(record::JOINED_BYTES_MAX / (one - none) <= 1_000, "joined records may have too many points");
+    assert_eq!(outcome(&all[..all.len() - 1]), undecodable("cut off"));
+    let second = |request: &[u8]| {
+        let mut bytes = joined(Kind::Battery, &[HEADER], &golden_intervals());
+        record::join(&mut bytes, request);
+        outcome(&bytes)
+    };
+    assert_eq!(second(b"\x08\x01\x12\x01c"), Ok(3));
+    assert_eq!(second(b"\x12\x01c"), undecodable("the version is missing"));
+    assert_eq!(second(b"\x08\x01"), undecodable("the client is missing"));
+    assert_eq!(second(b"\x08\x09\x12\x01c"), Err(RecordError::UnknownVersion(9)));
+    // One in the other stands in no record.
+    assert_eq!(second(&all), Err(RecordError::UnknownVersion(2)));
+    assert_eq!(second(b"\x08\x01\x12\x01c\x32\x00"), undecodable("a field has another type"));
+
+    assert_eq!(outcome(b"\x08\x02"), undecodable("no request"));
+    assert_eq!(outcome(b"\x08\x02\x12\x01c"), undecodable("a field has another type"));
+    assert_eq!(outcome(b"\x08\x02\x30\x01"), undecodable("a field has another type"));
+    // Fields may come in any order, and those that are not known are passed over.
+    let requests = &all[2..];
+    assert_eq!(outcome(&[b"\xf0\x06\x01", requests, b"\x08\x02"].concat()), Ok(1_000));
+    assert_eq!(outcome(requests), undecodable("the version is missing"));
+
+    // What was there before stays.
+    let mut points = vec![bare("before")];
+    let mut requests = Vec::new();
+    record::decode_into(&all, &mut points, |header, points| requests.push((header, points))).unwrap();
+    assert_eq!(requests, [(HEADER, 1..501), (ANOTHER, 501..1_001)]);
+    assert!(record::decode_into(&all[..all.len() - 1], &mut points, |_, _| ()).is_err());
+    assert_eq!(points.len(), 1_001);
 }
 
 #[test]
@@ -232,7 +298,11 @@ pub fn any_point() -> impl Strategy<Value = Point<'static>> {
 /// Bytes that decode are worth the same when they are written again.
 fn check_any(bytes: &[u8]) -> Result<(), TestCaseError> {
     if let Ok(record) = record::decode(bytes) {
-        let again = encode(Kind::BatteryCounter, &record.header, &record.points);
+        let mut again = Vec::new();
+        for request in &record.requests {
+            let points = &record.points[request.points.clone()];
+            record::join(&mut again, &encode(Kind::BatteryCounter, &request.header, points));
+        }
         prop_assert_eq!(record::decode(&again), Ok(record));
     }
     Ok(())
@@ -270,13 +340,19 @@ proptest! {
     #[test]
     fn a_reading_comes_back_whole(
         client_id in "\\PC{1,20}", request_id in "\\PC{0,40}", received_at_ms in any::<i64>(),
-        points in proptest::collection::vec(any_point(), 0..5),
+        points in proptest::collection::vec(any_point(), 0..5), requests in 1..4usize,
     ) {
         let header = Header { client_id: &client_id, request_id: &request_id, received_at_ms };
-        let bytes = encode(Kind::BatteryCounter, &header, &points);
-        let record = record::decode(&bytes).unwrap();
-        prop_assert_eq!(record.header, header);
-        prop_assert_eq!(record.points, points);
+        let one = encode(Kind::BatteryCounter, &header, &points);
+        let record = record::decode(&one).unwrap();
+        prop_assert_eq!(&record.requests, &[Request { header, points: 0..points.len() }]);
+        prop_assert_eq!(&record.points, &points);
+
+        let several = joined(Kind::BatteryCounter, &vec![header; requests], &points);
+        let record = record::decode(&several).unwrap();
+        let expected = vec![(&header, points.as_slice()); requests];
+        let read = record.requests.iter().map(|of| (&of.header, &record.points[of.points.clone()]));
+        prop_assert_eq!(read.collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -297,9 +373,12 @@ proptest! {
     fn decoding_damaged_records_never_panics(
         points in proptest::collection::vec(any_point(), 1..3),
         changes in proptest::collection::vec((any::<Index>(), any::<u8>()), 0..4),
-        cut in proptest::option::of(any::<Index>()),
+        cut in proptest::option::of(any::<Index>()), requests in 0..3usize,
     ) {
-        let mut bytes = encode(Kind::BatteryCounter, &HEADER, &points);
+        let mut bytes = match requests {
+            0 => encode(Kind::BatteryCounter, &HEADER, &points),
+            _ => joined(Kind::BatteryCounter, &vec![HEADER; requests], &points),
+        };
         for (at, byte) in changes {
             let at = at.index(bytes.len());
             bytes[at] = byte;

@@ -111,14 +111,18 @@ impl Special<'_> {
     }
 }
 
-/// The records that the rows came in, which may lack some of their points.
+/// The requests that the rows came in, which may lack some of their points.
 pub(super) fn inputs(rows: &[StoredRow]) -> Inputs<'_> {
     let mut inputs = Inputs::default();
-    for record in rows.chunk_by(|a, b| a.position.offset == b.position.offset) {
-        let Some(first) = record.first() else { continue };
+    let is_of_one = |a: &StoredRow, b: &StoredRow| {
+        (a.position.offset, a.received_at_ms) == (b.position.offset, b.received_at_ms)
+            && a.client_id == b.client_id
+    };
+    for request in rows.chunk_by(is_of_one) {
+        let Some(first) = request.first() else { continue };
         let header =
             Header { client_id: &first.client_id, request_id: "", received_at_ms: first.received_at_ms };
-        let points = record.iter().map(|row| (row.position.index, borrowed(&row.point)));
+        let points = request.iter().map(|row| (row.position.index, borrowed(&row.point)));
         inputs.push_points(first.position.offset, header, points);
     }
     inputs

@@ -29,10 +29,13 @@ pub(super) fn generate(rng: &mut Rng, kind: Kind) -> Vec<Entry> {
             1 => vec![0x08, 0x09, 0x12, 0x01, b'c'],
             // A gateway's answer was lost, and the request came again.
             2 | 3 if !log.is_empty() => log[rng.below(log.len() as u64) as usize].value.clone(),
+            2..=15 => request(rng, kind, &devices, &mut slots, time_ms),
             _ => {
-                let client = rng.below(2).min(devices.len() as u64 - 1);
-                let of_client: Vec<usize> = (client as usize..devices.len()).step_by(2).collect();
-                points(rng, kind, &devices, &of_client, &mut slots, time_ms)
+                let mut value = Vec::new();
+                for _ in 0..rng.below(3) + 1 {
+                    record::join(&mut value, &request(rng, kind, &devices, &mut slots, time_ms));
+                }
+                value
             }
         };
         log.push(Entry { offset, time_ms, value });
@@ -40,14 +43,15 @@ pub(super) fn generate(rng: &mut Rng, kind: Kind) -> Vec<Entry> {
     log
 }
 
-fn points(
+fn request(
     rng: &mut Rng,
     kind: Kind,
     devices: &[(String, String)],
-    of_client: &[usize],
     slots: &mut [i64],
     received_at_ms: i64,
 ) -> Vec<u8> {
+    let client = rng.below(2).min(devices.len() as u64 - 1);
+    let of_client: Vec<usize> = (client as usize..devices.len()).step_by(2).collect();
     let mut value = Vec::new();
     let header = Header { client_id: &devices[of_client[0]].0, request_id: "r", received_at_ms };
     record::begin(&mut value, &header);

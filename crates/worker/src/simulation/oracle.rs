@@ -28,9 +28,9 @@ fn expect(log: &[Entry], kind: Kind) -> Expected {
             expected.rejected.insert(Position { offset: entry.offset, index: 0 });
             continue;
         };
-        for (index, point) in (0..).zip(&record.points) {
+        for (index, (header, point)) in (0..).zip(record.points()) {
             let position = Position { offset: entry.offset, index };
-            let client = record.header.client_id;
+            let client = header.client_id;
             let device = (client.to_owned(), point.device_id.clone().into_owned());
             match (kind, point.quantities.counters()) {
                 (Kind::Battery, _) => {

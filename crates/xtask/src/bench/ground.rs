@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use super::figures;
 use super::replay::{Plan, Replay, Target};
 use crate::demo::CLIENT;
-use crate::demo::site::Site;
+use crate::demo::site::{SITE_PREFIX, Site};
 use crate::http;
 use crate::process::wait_for;
 use crate::services::{self, Broker, Data, Services, clickhouse, kafka};
@@ -84,6 +84,20 @@ impl Ground {
                 service.stop()?;
             }
             self.stack.forget(name)?;
+        }
+        Ok(())
+    }
+
+    /// Stops everything and removes what was stored; logs stay.
+    pub fn remove(mut self) -> anyhow::Result<()> {
+        self.stack.stop()?;
+        let folder = self.stack.folder();
+        for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if [kafka::SERVICE, clickhouse::SERVICE].contains(&&*name) || name.starts_with(SITE_PREFIX) {
+                fs::remove_dir_all(&path).with_context(|| format!("removing {}", path.display()))?;
+            }
         }
         Ok(())
     }

@@ -164,6 +164,10 @@ fn measure(
     }
     let ok = failed.is_empty() && rows.iter().all(|row| row.ok != Some(false));
     let versions = machine::versions(ground.as_ref());
+    // Gigabytes that nobody reads again.
+    if let Some(ground) = ground {
+        ground.remove()?;
+    }
     let seconds = began.elapsed().as_secs();
     Ok(Report { rows, ok, profile: "release", quick: options.quick, seconds, versions, machine, failed })
 }

@@ -14,6 +14,8 @@ use crate::process::{free_ports, output, run, wait_for};
 use crate::services::Services;
 use crate::stack::Stack;
 
+/// What the folder of a site beside others begins with.
+pub const SITE_PREFIX: &str = "wattline-";
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,7 +44,7 @@ impl Site {
         binaries: &Path,
         name: &str,
     ) -> anyhow::Result<Site> {
-        Self::in_folder(stack.fresh_folder(&format!("wattline-{name}"))?, services, binaries, "")
+        Self::in_folder(stack.fresh_folder(&format!("{SITE_PREFIX}{name}"))?, services, binaries, "")
     }
 
     fn in_folder(folder: PathBuf, services: &Services, binaries: &Path, more: &str) -> anyhow::Result<Site> {
