@@ -1,6 +1,6 @@
 use wattline_directory::api::DeviceType;
 use wattline_directory::{ClientHandle, DeviceLimits, DeviceView};
-use wattline_kafka::{Appended, Record};
+use wattline_kafka::{Appended, Joinable, Record};
 use wattline_model::{Kind, Limits, Point};
 use wattline_wire::record::{self, Header};
 use wattline_wire::{Invalid, PointSink, device_hash, partition_of};
@@ -52,12 +52,24 @@ pub(crate) struct Encoded<'a> {
 }
 
 impl Encoded<'_> {
-    pub(crate) fn records(&self) -> Vec<Record<'_>> {
+    pub(crate) fn records(&self) -> Vec<Joinable<'_>> {
         let Records { full, open, .. } = &self.records;
-        let full = full.iter().map(|(partition, value)| (*partition, value));
-        let open = (0..).zip(open).filter(|(_, value)| !value.is_empty());
-        full.chain(open).map(|(partition, value)| Record { partition: partition as i32, value }).collect()
+        let full = full.iter().map(|(partition, message)| (*partition, message));
+        let open = (0..).zip(open).filter(|(_, message)| message.points > 0);
+        full.chain(open)
+            .map(|(partition, Message { value, points })| Joinable {
+                record: Record { partition: partition as i32, value },
+                items: *points,
+            })
+            .collect()
     }
+}
+
+/// What the request has for one partition.
+#[derive(Default)]
+struct Message {
+    value: Vec<u8>,
+    points: usize,
 }
 
 struct Records<'a> {
@@ -65,35 +77,39 @@ struct Records<'a> {
     /// What a record is expected to need.
     bytes: usize,
     bytes_max: usize,
-    /// The open record of each partition; empty where the request has no point for it.
-    open: Vec<Vec<u8>>,
-    /// Records that were closed because the next point would have made them too large for Kafka.
-    full: Vec<(u32, Vec<u8>)>,
+    /// The open one of each partition; empty where the request has no point for it.
+    open: Vec<Message>,
+    /// Those that were closed because the next point would have made them too large for Kafka.
+    full: Vec<(u32, Message)>,
 }
 
 impl Records<'_> {
     fn push(&mut self, partition: u32, kind: Kind, point: &Point<'_>) {
         if self.open.len() <= partition as usize {
-            self.open.resize_with(partition as usize + 1, Vec::new);
+            self.open.resize_with(partition as usize + 1, Message::default);
         }
         let open = &mut self.open[partition as usize];
-        if open.is_empty() {
-            open.reserve(self.bytes);
-            record::begin(open, &self.header);
+        if open.points == 0 {
+            open.value.reserve(self.bytes);
+            record::begin(&mut open.value, &self.header);
         }
-        let before = open.len();
-        record::push(open, kind, point);
-        if open.len() > self.bytes_max {
-            let last = open.split_off(before);
+        let before = open.value.len();
+        record::push(&mut open.value, kind, point);
+        if open.value.len() > self.bytes_max {
+            let last = open.value.split_off(before);
             let full = std::mem::take(open);
-            record::begin(open, &self.header);
-            open.extend_from_slice(&last);
+            record::begin(&mut open.value, &self.header);
+            open.value.extend_from_slice(&last);
             self.full.push((partition, full));
         }
+        open.points += 1;
     }
 
     fn clear(&mut self) {
-        self.open.iter_mut().for_each(Vec::clear);
+        for open in &mut self.open {
+            open.value.clear();
+            open.points = 0;
+        }
         self.full.clear();
     }
 }
@@ -117,7 +133,7 @@ impl<'a> Batch<'a> {
             header,
             bytes: BYTES_MIN + body_bytes / SHARE / partitions as usize,
             bytes_max: settings.record_bytes_max,
-            open: vec![Vec::new(); partitions as usize],
+            open: (0..partitions).map(|_| Message::default()).collect(),
             full: Vec::new(),
         };
         let waiting = Vec::new();

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use wattline_kafka::JoinerSettings;
 use wattline_model::Kind;
-use wattline_wire::record;
+use wattline_wire::{POINTS_MAX, record};
 
 use crate::forward::UpstreamSettings;
 
@@ -45,12 +45,16 @@ pub struct Settings {
     pub upstreams: UpstreamSettings,
 }
 
+/// What a record costs for being one is little beside what so many bytes of points do.
+const JOINED_BYTES_MAX: usize = 64 * 1024;
+
 impl Settings {
     pub(crate) fn joiner(&self, kind: Kind) -> JoinerSettings {
         JoinerSettings {
             topic: self.topic(kind).to_owned(),
             linger: self.linger,
-            bytes_max: record::JOINED_BYTES_MAX,
+            bytes_max: self.record_bytes_max.min(JOINED_BYTES_MAX),
+            items_max: POINTS_MAX,
             join: record::join,
         }
     }

@@ -9,10 +9,20 @@ pub struct JoinerSettings {
     pub topic: String,
     /// How long a record may wait for company; with none it is sent at once, and alone.
     pub linger: Duration,
-    /// No record joins others to more bytes than these.
+    /// No record joins others to more bytes than these,
     pub bytes_max: usize,
+    /// nor to more items.
+    pub items_max: usize,
     /// Puts a record to those that are joined already.
     pub join: fn(&mut Vec<u8>, &[u8]),
+}
+
+/// A record that may be joined to others.
+#[derive(Clone, Copy, Debug)]
+pub struct Joinable<'a> {
+    pub record: Record<'a>,
+    /// What is in it, as its readers count.
+    pub items: usize,
 }
 
 /// Appends to one topic and joins what comes for a partition within the linger to one record: whatever Kafka,
@@ -35,6 +45,7 @@ const SLOTS: usize = 32;
 struct Open {
     partition: i32,
     value: Vec<u8>,
+    items: usize,
     appends: Vec<Arc<Pending>>,
 }
 
@@ -48,20 +59,22 @@ impl Joiner {
     /// company.
     pub fn append(
         self: &Arc<Self>,
-        records: &[Record<'_>],
+        records: &[Joinable<'_>],
         traceparent: Option<&str>,
     ) -> impl Future<Output = Appended> + use<> {
-        let JoinerSettings { linger, bytes_max, join, .. } = self.settings;
+        let JoinerSettings { linger, bytes_max, items_max, join, .. } = self.settings;
         let is_alone = traceparent.is_some() || linger.is_zero();
         let (pending, settled) = Pending::new(records.len());
-        for record in records {
+        for Joinable { record, items } in records {
             let mut slot = self.slot(record.partition);
             let open = open(&mut slot, record.partition);
             // What came before is sent before: a partition keeps the order of its appends.
-            if is_alone || open.value.len() + record.value.len() > bytes_max {
+            let is_full = open.value.len() + record.value.len() > bytes_max || open.items + items > items_max;
+            if is_alone || is_full {
                 self.send(open, None);
             }
             join(&mut open.value, record.value);
+            open.items += items;
             open.appends.push(Arc::clone(&pending));
             if is_alone {
                 self.send(open, traceparent);
@@ -99,6 +112,7 @@ impl Joiner {
         }
         let record = Record { partition: open.partition, value: &open.value };
         self.producer.send(&self.settings.topic, record, traceparent, std::mem::take(&mut open.appends));
+        open.items = 0;
         open.value.clear();
         open.value.shrink_to(self.settings.bytes_max);
     }
@@ -110,7 +124,7 @@ fn lock(slot: &Mutex<Vec<Open>>) -> MutexGuard<'_, Vec<Open>> {
 
 fn open(slot: &mut Vec<Open>, partition: i32) -> &mut Open {
     let at = slot.iter().position(|open| open.partition == partition).unwrap_or_else(|| {
-        slot.push(Open { partition, value: Vec::new(), appends: Vec::new() });
+        slot.push(Open { partition, value: Vec::new(), items: 0, appends: Vec::new() });
         slot.len() - 1
     });
     &mut slot[at]

@@ -24,7 +24,7 @@ pub use consumer::{
 };
 pub use examine::{Examiner, TopicState, may_append, topic_settings};
 pub use group::group_members;
-pub use joiner::{Joiner, JoinerSettings};
+pub use joiner::{Joinable, Joiner, JoinerSettings};
 pub use metrics::describe_metrics;
 pub use producer::{Appended, Health, Producer, ProducerSettings, Record};
 pub use rdkafka::error::{KafkaError, RDKafkaErrorCode as KafkaErrorCode};

@@ -230,7 +230,7 @@ impl Default for Gateway {
             drain_timeout_ms: 20_000,
             delivery_timeout_ms: 10_000,
             producer_queue_bytes_max: 64 << 20,
-            linger_ms: 5,
+            linger_ms: 10,
             compression: "none".into(),
             stall_max_ms: 5_000,
             past_max_hours: 35 * 24,

@@ -97,8 +97,8 @@ pub fn begin(buffer: &mut Vec<u8>, header: &Header<'_>) {
     put_bytes(buffer, REQUEST_ID, header.request_id.as_bytes());
 }
 
-/// Adds the message of a request to a record, which begins with the first of them. Several have `JOINED_BYTES_MAX`
-/// together.
+/// Adds the message of a request to a record, which begins with the first of them. All of them have at most `POINTS_MAX`
+/// points.
 pub fn join(record: &mut Vec<u8>, request: &[u8]) {
     record.reserve(2 * VARINT_BYTES_MAX + request.len());
     if record.is_empty() {
@@ -214,10 +214,6 @@ fn varint_length(value: u64) -> usize {
 
 /// Hardly any point takes less in a record, so that room for so many is room for all.
 pub const POINT_BYTES: usize = 72;
-/// No point takes less: its tag and length, a device of one letter, and a time.
-const POINT_BYTES_MIN: usize = 7;
-/// Messages of requests that have no more bytes together have no more points than a record may have.
-pub const JOINED_BYTES_MAX: usize = crate::POINTS_MAX * POINT_BYTES_MIN;
 
 /// Decodes a whole record. Fields that are not known are passed over, as Protobuf has it.
 pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {

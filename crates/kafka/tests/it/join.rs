@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
-use wattline_kafka::{Joiner, JoinerSettings, Producer, Reader, Record};
+use wattline_kafka::{Joinable, Joiner, JoinerSettings, Producer, Reader, Record};
 
 use crate::support::{Cluster, DELIVERY_TIMEOUT, NONE, TOPIC};
 
@@ -15,12 +15,12 @@ fn joiner(producer: Producer, linger: Duration, bytes_max: usize) -> Arc<Joiner>
         record.extend_from_slice(value);
         record.push(b'.');
     }
-    let settings = JoinerSettings { topic: TOPIC.into(), linger, bytes_max, join };
+    let settings = JoinerSettings { topic: TOPIC.into(), linger, bytes_max, items_max: 3, join };
     Joiner::new(Arc::new(producer), settings)
 }
 
-const fn record(partition: i32, value: &'static str) -> Record<'static> {
-    Record { partition, value: value.as_bytes() }
+const fn record(partition: i32, value: &'static str) -> Joinable<'static> {
+    Joinable { record: Record { partition, value: value.as_bytes() }, items: 1 }
 }
 
 /// What Kafka has in a partition.
@@ -63,6 +63,13 @@ async fn a_record_that_is_full_is_sent_and_the_next_one_begun() {
     assert_eq!(joiner.append(&all, None).await.unconfirmed, NONE);
     assert!(began.elapsed() >= LINGER, "the last one waited for company");
     assert_eq!(values(&cluster, 0), ["123.4567.", "89.", "more than ten.", "x."]);
+
+    let items = |items| Joinable { items, ..record(1, "i") };
+    assert_eq!(
+        joiner.append(&[items(1), items(2), items(1), items(4), items(3)], None).await.unconfirmed,
+        NONE
+    );
+    assert_eq!(values(&cluster, 1), ["i.i.", "i.", "i.", "i."]);
 }
 
 #[tokio::test]
@@ -115,6 +122,7 @@ async fn what_nobody_waits_for_is_sent_before_the_end() {
         topic: TOPIC.into(),
         linger: 100 * DELIVERY_TIMEOUT,
         bytes_max: 100,
+        items_max: 100,
         join: |record, value| record.extend_from_slice(value),
     };
     let joiner = Joiner::new(Arc::clone(&producer), settings);
@@ -138,7 +146,10 @@ fn nothing_is_lost_between_threads() {
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_micros(at as u64 * 7_919 % 50_000)).await;
                 let value = format!("<{at}>");
-                let records = [0, 1].map(|partition| Record { partition, value: value.as_bytes() });
+                let records = [0, 1].map(|partition| Joinable {
+                    record: Record { partition, value: value.as_bytes() },
+                    items: 1,
+                });
                 let appending = joiner.append(&records, None);
                 tokio::time::timeout(2 * DELIVERY_TIMEOUT, appending).await
             })

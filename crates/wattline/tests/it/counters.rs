@@ -3,7 +3,7 @@
 use serde_json::json;
 use wattline_kafka::{Producer, ProducerSettings, Reader, Record};
 use wattline_model::{Kind, Point, Quantity};
-use wattline_wire::record::{self, Header};
+use wattline_wire::record::{self, Header, VERSION, VERSION_OF_ONE};
 
 use crate::http::Connection;
 use crate::load::runtime;
@@ -164,8 +164,8 @@ fn a_record_that_is_none_goes_to_the_rejected_and_the_partition_moves_on() {
     let records = |kind: Kind| {
         let good = good(kind);
         let mut next_version = good.clone();
-        assert_eq!(next_version[..2], [8, 1], "the version comes first");
-        next_version[1] = 2;
+        assert_eq!(u64::from(next_version[1]), VERSION_OF_ONE, "the version comes first");
+        next_version[1] = VERSION as u8 + 1;
         let cut = good[..good.len() - 1].to_vec();
         [b"\xff\xfe{not a record}".to_vec(), b"".to_vec(), cut, next_version, good]
     };

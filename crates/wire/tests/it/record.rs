@@ -211,8 +211,6 @@ fn a_record_of_several_requests_is_read_whole_or_not_at_all() {
     assert_eq!(outcome(&all), Ok(1_000));
     let too_many = joined(Kind::Battery, &[HEADER; 7], &vec![bare("d"); 143]);
     assert_eq!(outcome(&too_many), undecodable("too many points"));
-    let [none, one] = [0, 1].map(|points| encode(Kind::Battery, &HEADER, &vec![bare("d"); points]).len());
-    assert!(record::JOINED_BYTES_MAX / (one - none) <= 1_000, "joined records may have too many points");
     assert_eq!(outcome(&all[..all.len() - 1]), undecodable("cut off"));
     let second = |request: &[u8]| {
         let mut bytes = joined(Kind::Battery, &[HEADER], &golden_intervals());

@@ -14,9 +14,10 @@ const WORKER_DEVICES_QUICK: u32 = 100_000;
 const WORKER_MIB_MAX: f64 = 512.0;
 /// The worker's default, `parquet.file_age_max_ms`.
 const FILE_AGE: Duration = Duration::from_secs(300);
-const WATCHED: Duration = Duration::from_secs(600);
+/// Two files' time: what is kept for a file comes and goes with it, and parts of that time are not alike.
+const WATCHED: Duration = Duration::from_secs(2 * FILE_AGE.as_secs());
 const WATCHED_QUICK: Duration = Duration::from_secs(60);
-/// What "flat" means: the end against the beginning.
+/// What "flat" means: the second half against the first.
 const GROWTH_MAX: f64 = 1.1;
 const GATEWAY_MIB_MAX: f64 = 256.0;
 const IDLE: usize = 10_000;
@@ -64,15 +65,14 @@ pub fn of_worker(ground: &mut Ground) -> anyhow::Result<Vec<Row>> {
     Ok(vec![peak, growth(ground, &resident)])
 }
 
-/// The end against the beginning, which a minute is too short for.
+/// The second half against the first, which a minute is too short for.
 fn growth(ground: &Ground, resident: &[f64]) -> Row {
     const NAME: &str = "worker_memory_late_over_early";
     if ground.is_quick {
         return Row::not_measured(NAME, "", "a quick run ends before the first files are old");
     }
-    let third = (resident.len() / 3).max(1);
-    let early = median(resident[..third].to_vec());
-    let late = median(resident[resident.len() - third..].to_vec());
+    let (early, late) = resident.split_at(resident.len() / 2);
+    let [early, late] = [early, late].map(|half| median(half.to_vec()));
     Row::new(NAME, late / early, "").at_most(GROWTH_MAX).note(format!(
         "resident {early:.0} MiB, then {late:.0} MiB, over {} minutes at 10,000 points/s",
         WATCHED.as_secs() / 60
