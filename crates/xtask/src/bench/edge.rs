@@ -1,6 +1,6 @@
 //! The gateway's CPU time against a handler that only reads and parses, and the size of its records.
 
-use super::figures::median;
+use super::figures::least;
 use super::ground::{Ground, Place, record_bytes};
 use super::replay::{Plan, Replay, Round};
 use super::row::Row;
@@ -58,7 +58,7 @@ pub fn measure(ground: &mut Ground) -> anyhow::Result<Vec<Row>> {
         println!("  {} points a request …", size.points);
         let rounds = alternate(client, [&gateway.name, &bare.name], ground.or_quick(7, 3))?;
         let [of_gateway, of_bare] =
-            rounds.map(|rounds| median(rounds.iter().map(Round::us_per_point).collect()));
+            rounds.map(|rounds| least(&rounds.iter().map(Round::us_per_point).collect::<Vec<_>>()));
         let name = |whose: &str| format!("{whose}_cpu_per_point_{}", size.points);
         let base = Row::new(name("bare"), of_bare, "µs");
         rows.push(Row::new(name("gateway"), of_gateway, "µs").at_most_times(size.times_max, &base));

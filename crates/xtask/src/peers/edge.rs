@@ -3,7 +3,7 @@
 use super::programs::{Records, start_benthos, start_mq_bridge};
 use super::{DEVICES, topics_for};
 use crate::bench::edge::SIZES;
-use crate::bench::figures::median;
+use crate::bench::figures::least;
 use crate::bench::ground::{Ground, Place};
 use crate::bench::replay::{Plan, Round, Target};
 use crate::bench::row::Row;
@@ -74,8 +74,10 @@ pub fn measure(ground: &mut Ground) -> anyhow::Result<Vec<Row>> {
                 }
             }
         }
-        let cpu_us: Vec<f64> =
-            done.iter().map(|rounds| median(rounds.iter().map(Round::us_per_point).collect())).collect();
+        let cpu_us: Vec<f64> = done
+            .iter()
+            .map(|rounds| least(&rounds.iter().map(Round::us_per_point).collect::<Vec<_>>()))
+            .collect();
         let name = |whose: &str| format!("{whose}_cpu_per_point_{}", size.points);
         let base = Row::new(name("wattline"), cpu_us[0], UNIT);
         rows.push(base.clone());
