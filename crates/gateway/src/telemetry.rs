@@ -27,7 +27,7 @@ pub(crate) async fn telemetry(call: &Call<'_>, kind: Kind, incoming: &mut Incomi
     let json = body::decompress(sent, encoding, &gateway.settings, &mut share)?;
 
     // The batch borrows from the body and cannot be kept over a wait, so the records are handed to the
-    // producer, which copies them, before this future waits again.
+    // joiner, which copies them, before this future waits again.
     let (outcomes, appending, sending) = {
         let received_at_ms = clock::now_ms();
         let header = Header { client_id: &client.id, request_id: request_id.as_str(), received_at_ms };

@@ -293,7 +293,7 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         if self.progress.is_some_and(|progress| last >= progress.clickhouse.done) {
             self.write_tables(&rows, last).await?;
             let now_ms = clock::now_ms();
-            let received = inputs.requests().iter().filter_map(|record| record.header.ok());
+            let received = inputs.requests().iter().filter_map(|request| request.header.ok());
             metrics::fresh(&self.partition, received.map(|header| now_ms - header.received_at_ms));
             metrics::batch_stored(&self.partition, &counts, self.deriver.remembered(), began.elapsed());
             let Counts { points, rejected, .. } = counts;

@@ -1,8 +1,7 @@
 //! The gateway's CPU time against a handler that only reads and parses, and the size of its records.
 
-use super::figures::least;
 use super::ground::{Ground, Place, record_bytes};
-use super::replay::{Plan, Replay, Round};
+use super::replay::{Plan, Replay, Round, least_us_per_point};
 use super::row::Row;
 
 const DEVICES: u32 = 10_000;
@@ -57,8 +56,7 @@ pub fn measure(ground: &mut Ground) -> anyhow::Result<Vec<Row>> {
     for (size, client) in SIZES.iter().zip(&mut clients) {
         println!("  {} points a request …", size.points);
         let rounds = alternate(client, [&gateway.name, &bare.name], ground.or_quick(7, 3))?;
-        let [of_gateway, of_bare] =
-            rounds.map(|rounds| least(&rounds.iter().map(Round::us_per_point).collect::<Vec<_>>()));
+        let [of_gateway, of_bare] = rounds.map(|rounds| least_us_per_point(&rounds));
         let name = |whose: &str| format!("{whose}_cpu_per_point_{}", size.points);
         let base = Row::new(name("bare"), of_bare, "µs");
         rows.push(Row::new(name("gateway"), of_gateway, "µs").at_most_times(size.times_max, &base));

@@ -88,8 +88,15 @@ impl Ground {
         Ok(())
     }
 
-    /// Stops everything and removes what was stored; logs stay.
-    pub fn remove(mut self) -> anyhow::Result<()> {
+    /// Stops everything and removes what was stored; logs stay. Where that fails it is said, and nothing that was
+    /// measured is lost.
+    pub fn remove(self) {
+        if let Err(error) = self.try_remove() {
+            eprintln!("error: {error:#}");
+        }
+    }
+
+    fn try_remove(mut self) -> anyhow::Result<()> {
         self.stack.stop()?;
         let folder = self.stack.folder();
         for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {

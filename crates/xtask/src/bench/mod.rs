@@ -166,7 +166,7 @@ fn measure(
     let versions = machine::versions(ground.as_ref());
     // Gigabytes that nobody reads again.
     if let Some(ground) = ground {
-        ground.remove()?;
+        ground.remove();
     }
     let seconds = began.elapsed().as_secs();
     Ok(Report { rows, ok, profile: "release", quick: options.quick, seconds, versions, machine, failed })

@@ -7,6 +7,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::figures::least;
+
 #[derive(Clone, Serialize)]
 pub struct Plan {
     pub targets: Vec<Target>,
@@ -68,6 +70,11 @@ impl Round {
     pub fn us_per_point(&self) -> f64 {
         self.cpu_s * 1e6 / self.points as f64
     }
+}
+
+/// That of the cheapest round.
+pub fn least_us_per_point(rounds: &[Round]) -> f64 {
+    least(&rounds.iter().map(Round::us_per_point).collect::<Vec<_>>())
 }
 
 pub struct Replay {

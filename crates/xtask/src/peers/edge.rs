@@ -3,9 +3,8 @@
 use super::programs::{Records, start_benthos, start_mq_bridge};
 use super::{DEVICES, topics_for};
 use crate::bench::edge::SIZES;
-use crate::bench::figures::least;
 use crate::bench::ground::{Ground, Place};
-use crate::bench::replay::{Plan, Round, Target};
+use crate::bench::replay::{Plan, Round, Target, least_us_per_point};
 use crate::bench::row::Row;
 
 const UNIT: &str = "µs";
@@ -74,10 +73,7 @@ pub fn measure(ground: &mut Ground) -> anyhow::Result<Vec<Row>> {
                 }
             }
         }
-        let cpu_us: Vec<f64> = done
-            .iter()
-            .map(|rounds| least(&rounds.iter().map(Round::us_per_point).collect::<Vec<_>>()))
-            .collect();
+        let cpu_us: Vec<f64> = done.iter().map(|rounds| least_us_per_point(rounds)).collect();
         let name = |whose: &str| format!("{whose}_cpu_per_point_{}", size.points);
         let base = Row::new(name("wattline"), cpu_us[0], UNIT);
         rows.push(base.clone());
