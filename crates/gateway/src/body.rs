@@ -1,10 +1,12 @@
+use std::future::poll_fn;
 use std::io::Read;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Instant;
 
 use bytes::Bytes;
-use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
-use tokio::time::Instant;
 
 use crate::budget::{OverBudget, Share};
 use crate::problem::{Problem, Unavailable};
@@ -62,17 +64,21 @@ pub(crate) async fn read(
     }
     // What is declared is set aside at once; a body of unknown length takes its share as it comes.
     share.take(declared.unwrap_or(0))?;
-    let deadline = Instant::now() + settings.body_timeout;
+    let began = Instant::now();
 
     let mut whole: Option<Bytes> = None;
     let mut joined = Vec::new();
     let mut length = 0;
     loop {
-        let frame = match tokio::time::timeout_at(deadline, body.frame()).await {
-            Err(_) => return Err(Problem::TooSlow),
-            Ok(None) => break,
-            Ok(Some(Err(_))) => return Err(Problem::CutOff),
-            Ok(Some(Ok(frame))) => frame,
+        // Its connection asks again once in a while, whether something came or not.
+        let next = poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
+            Poll::Pending if began.elapsed() > settings.body_timeout => Poll::Ready(Err(Problem::TooSlow)),
+            next => next.map(Ok),
+        });
+        let frame = match next.await? {
+            None => break,
+            Some(Err(_)) => return Err(Problem::CutOff),
+            Some(Ok(frame)) => frame,
         };
         let Ok(data) = frame.into_data() else { continue };
         length += data.len();

@@ -3,6 +3,9 @@
 //! hyper has two buffers of 8 KiB for each connection, whether anything happens on it or not, and on most of ten
 //! thousand nothing does. So hyper is let go, with its buffers, when the client has its answer, and what is left is the
 //! socket until there is something to read. A client whose next request comes soon keeps hyper, until it falls silent.
+//!
+//! A request needs no timer of its own, which would be set and taken away again for each: a connection looks at what
+//! it waits for once in a while, and whoever waits in an answer is asked again then, and can look at the clock.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -24,7 +27,7 @@ use crate::answer::Body;
 use crate::line::{Line, UnderWay};
 use crate::socket::{Refuse, Socket};
 
-/// What is soon. A silence is noticed after at most twice as long.
+/// What is soon, and how often a connection looks at what it waits for.
 const SOON: Duration = Duration::from_secs(1);
 
 /// What has become of a request's body when its answer is there.
@@ -40,12 +43,13 @@ impl Rest {
     }
 }
 
-/// Serves requests until either side ends the connection. A client may be silent for `silence_max` between two of them.
+/// Serves requests until either side ends the connection. A client may be silent for `head_max` between two of them,
+/// and take as long for the head of one, and a little longer.
 pub(crate) async fn serve<S, F, A>(
     stream: S,
     refuse: Refuse,
     builder: &Builder,
-    silence_max: Duration,
+    head_max: Duration,
     answer: F,
     mut draining: watch::Receiver<()>,
 ) where
@@ -58,7 +62,7 @@ pub(crate) async fn serve<S, F, A>(
     let mut is_busy = false;
     // In a box, which is not there while nothing happens.
     while let Some(quiet) =
-        Box::pin(serve_until_quiet(socket, is_busy, &line, builder, &answer, &mut draining)).await
+        Box::pin(serve_until_quiet(socket, is_busy, &line, builder, head_max, &answer, &mut draining)).await
     {
         socket = quiet;
         let since = Instant::now();
@@ -67,7 +71,7 @@ pub(crate) async fn serve<S, F, A>(
                 return socket.shut().await;
             },
             Ok(()) = draining.changed() => return socket.shut().await,
-            () = tokio::time::sleep(silence_max) => return,
+            () = tokio::time::sleep(head_max) => return,
         }
         is_busy = since.elapsed() < SOON;
     }
@@ -79,6 +83,7 @@ async fn serve_until_quiet<S, F, A>(
     is_busy: bool,
     line: &Arc<Line>,
     builder: &Builder,
+    head_max: Duration,
     answer: &F,
     draining: &mut watch::Receiver<()>,
 ) -> Option<Socket<S>>
@@ -96,9 +101,12 @@ where
         }
     });
     let mut connection = builder.serve_connection(socket, service);
+    let tick = SOON.min(head_max);
+    let mut awaited = Duration::ZERO;
+    let mut is_draining = false;
     let outcome = loop {
         let served = poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
-            Poll::Pending if !is_busy && line.is_quiet() => Poll::Ready(None),
+            Poll::Pending if !is_busy && !is_draining && line.is_quiet() => Poll::Ready(None),
             served => served.map(Some),
         });
         let is_quiet = tokio::select! {
@@ -106,11 +114,20 @@ where
                 Some(outcome) => break outcome,
                 None => true,
             },
-            Ok(()) = draining.changed() => {
+            Ok(()) = draining.changed(), if !is_draining => {
                 Pin::new(&mut connection).graceful_shutdown();
-                break connection.await;
+                is_draining = true;
+                false
             }
-            () = tokio::time::sleep(SOON), if is_busy => line.stays_quiet(),
+            () = tokio::time::sleep(tick) => {
+                awaited = if line.awaits_request() { awaited + tick } else { Duration::ZERO };
+                // An answer may have ended within the first tick that counts.
+                if awaited > head_max {
+                    debug!("no request came in time");
+                    return None;
+                }
+                is_busy && !is_draining && line.stays_quiet()
+            }
         };
         if is_quiet {
             let parts = connection.into_parts();
@@ -127,7 +144,6 @@ where
 mod tests {
     use bytes::Bytes;
     use http_body_util::{Either, Full};
-    use hyper_util::rt::TokioTimer;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
     use tokio::time::{Instant, sleep};
 
@@ -137,12 +153,6 @@ mod tests {
     const BODY: &str = "an answer";
     const IDLE_MAX: Duration = Duration::from_secs(10);
     const LONG: Duration = Duration::from_secs(5);
-
-    fn builder() -> Builder {
-        let mut builder = Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(IDLE_MAX);
-        builder
-    }
 
     fn refuse() -> Refuse {
         Box::new(|_, _| Bytes::new())
@@ -160,6 +170,13 @@ mod tests {
         }
     }
 
+    /// A connection on which nothing more comes.
+    async fn check_ends(client: &mut DuplexStream) {
+        let mut more = [0; 1];
+        let ended = tokio::time::timeout(IDLE_MAX + 3 * SOON, client.read(&mut more)).await;
+        assert_eq!(ended.expect("an end in time").expect("reads"), 0);
+    }
+
     /// How long hyper has a connection, and whether it is let go rather than ended.
     async fn with_hyper(server: DuplexStream, is_busy: bool, takes: Duration) -> (Duration, bool) {
         let (_drain, mut draining) = watch::channel(());
@@ -167,14 +184,16 @@ mod tests {
         let socket = Socket::new(server, Arc::clone(&line), refuse());
         let began = Instant::now();
         let answer = |_| answer(takes);
-        let left = serve_until_quiet(socket, is_busy, &line, &builder(), &answer, &mut draining).await;
+        let builder = Builder::new();
+        let left =
+            serve_until_quiet(socket, is_busy, &line, &builder, IDLE_MAX, &answer, &mut draining).await;
         (began.elapsed(), left.is_some())
     }
 
     fn start(server: DuplexStream) -> watch::Sender<()> {
         let (drain, draining) = watch::channel(());
         tokio::spawn(async move {
-            serve(server, refuse(), &builder(), IDLE_MAX, |_| answer(Duration::ZERO), draining).await;
+            serve(server, refuse(), &Builder::new(), IDLE_MAX, |_| answer(Duration::ZERO), draining).await;
         });
         drain
     }
@@ -209,6 +228,31 @@ mod tests {
             let (after, is_let_go) = with_hyper(server, is_busy, LONG).await;
             assert!(is_let_go && after >= LONG, "{is_busy}: {after:?}");
             read_answer(&mut client).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_in_an_answer_without_a_timer_is_asked_again() {
+        for is_busy in [false, true] {
+            let (mut client, server) = duplex(4096);
+            client.write_all(REQUEST.as_bytes()).await.expect("writes");
+            let (_drain, mut draining) = watch::channel(());
+            let line = Arc::new(Line::default());
+            let socket = Socket::new(server, Arc::clone(&line), refuse());
+            let began = Instant::now();
+            let answer = |_| async move {
+                poll_fn(|_| if began.elapsed() < LONG { Poll::Pending } else { Poll::Ready(()) }).await;
+                answer(Duration::ZERO).await
+            };
+            let builder = Builder::new();
+            let serving =
+                serve_until_quiet(socket, is_busy, &line, &builder, IDLE_MAX, &answer, &mut draining);
+            let answered = async {
+                read_answer(&mut client).await;
+                began.elapsed()
+            };
+            let (_, after) = tokio::join!(serving, answered);
+            assert!(after >= LONG && after <= LONG + SOON, "{is_busy}: {after:?}");
         }
     }
 
@@ -254,9 +298,17 @@ mod tests {
         let _drain = start(server);
         client.write_all((REQUEST.to_owned() + &REQUEST[..9]).as_bytes()).await.expect("writes");
         read_answer(&mut client).await;
-        let began = Instant::now();
-        assert_eq!(client.read(&mut [0; 1]).await.expect("reads"), 0);
-        assert!(began.elapsed() <= IDLE_MAX + 2 * SOON, "{:?}", began.elapsed());
+        check_ends(&mut client).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_does_not_end_does_not_keep_a_gateway_that_drains() {
+        let (mut client, server) = duplex(4096);
+        let drain = start(server);
+        client.write_all(&REQUEST.as_bytes()[..9]).await.expect("writes");
+        sleep(SOON / 2).await;
+        drain.send_replace(());
+        check_ends(&mut client).await;
     }
 
     #[tokio::test(start_paused = true)]

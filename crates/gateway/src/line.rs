@@ -18,6 +18,8 @@ pub(crate) struct Line {
     /// The client may be sending what nobody reads any more.
     is_unread: AtomicBool,
     answers_under_way: AtomicUsize,
+    /// A request began since this was last asked.
+    has_begun: AtomicBool,
 }
 
 impl Line {
@@ -45,6 +47,11 @@ impl Line {
             && self.answers_under_way.load(Ordering::Relaxed) == 0
     }
 
+    /// Whether no answer is under way, and no request began since this was last asked.
+    pub(crate) fn awaits_request(&self) -> bool {
+        !self.has_begun.swap(false, Ordering::Relaxed) && self.answers_under_way.load(Ordering::Relaxed) == 0
+    }
+
     /// Whether it is quiet and was so when this was last asked.
     pub(crate) fn stays_quiet(&self) -> bool {
         !self.has_moved.swap(false, Ordering::Relaxed) && self.is_quiet()
@@ -57,6 +64,7 @@ pub(crate) struct UnderWay(Arc<Line>);
 impl UnderWay {
     pub(crate) fn on(line: &Arc<Line>) -> Self {
         line.answers_under_way.fetch_add(1, Ordering::Relaxed);
+        line.has_begun.store(true, Ordering::Relaxed);
         UnderWay(Arc::clone(line))
     }
 

@@ -8,7 +8,6 @@ use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioTimer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -271,9 +270,10 @@ impl Gateway {
     {
         let settings = &self.settings;
         let mut builder = http1::Builder::new();
+        // While an answer is made nothing is read: hyper would set new space aside for it, for each request, only to
+        // hear early that a client has gone away. A client that only says that no more comes has its answer.
         builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(settings.header_timeout)
+            .half_close(true)
             .max_header_size(settings.header_bytes_max)
             .max_buf_size(settings.header_bytes_max.max(READ_BYTES_MAX))
             .keep_alive(!self.is_draining());
@@ -364,7 +364,7 @@ impl Gateway {
                 (outcome.map(|response| response.map(Body::Left)), rest)
             }
             Service::Forwarded(group) => {
-                let outcome = self.upstreams.forward(&call, group, incoming).await;
+                let outcome = Box::pin(self.upstreams.forward(&call, group, incoming)).await;
                 let rest = if outcome.is_ok() { Rest::Read } else { Rest::Unread };
                 (outcome.map(|response| response.map(Body::Right)), rest)
             }
@@ -372,19 +372,20 @@ impl Gateway {
     }
 }
 
+/// What is not telemetry is in a box: a request would take the space of the largest, and it is moved a few times.
 async fn serve_here(call: &Call<'_>, native: Native, incoming: &mut Incoming) -> Answer {
     match native {
         Native::TelemetryBattery => telemetry(call, Kind::Battery, incoming).await,
         Native::TelemetryBatteryCounter => telemetry(call, Kind::BatteryCounter, incoming).await,
-        Native::CreateSiteToken => sites::create_site_token(call).await,
-        Native::Commission => sites::commission(call, incoming).await,
-        Native::ListSites => sites::list_sites(call).await,
-        Native::GetSite => sites::get_site(call).await,
-        Native::PatchSite => sites::patch_site(call, incoming).await,
-        Native::ListDevices => sites::list_devices(call).await,
-        Native::GetDevice => sites::get_device(call).await,
-        Native::PatchDevice => sites::patch_device(call, incoming).await,
-        Native::DeleteDevice => sites::delete_device(call).await,
+        Native::CreateSiteToken => Box::pin(sites::create_site_token(call)).await,
+        Native::Commission => Box::pin(sites::commission(call, incoming)).await,
+        Native::ListSites => Box::pin(sites::list_sites(call)).await,
+        Native::GetSite => Box::pin(sites::get_site(call)).await,
+        Native::PatchSite => Box::pin(sites::patch_site(call, incoming)).await,
+        Native::ListDevices => Box::pin(sites::list_devices(call)).await,
+        Native::GetDevice => Box::pin(sites::get_device(call)).await,
+        Native::PatchDevice => Box::pin(sites::patch_device(call, incoming)).await,
+        Native::DeleteDevice => Box::pin(sites::delete_device(call)).await,
     }
 }
 

@@ -100,9 +100,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// Begins to replace what is to be written, where it is a bare status of hyper's.
-    fn replaces(&mut self, first: &[u8]) -> bool {
+    fn replaces(&mut self, written: &[u8]) -> bool {
         if self.refusal.is_none()
-            && let Some((status, date)) = bare_status(first)
+            && let Some((status, date)) = bare_status(written)
         {
             self.refusal = Some((self.refuse)(status, date));
             self.line.set_unread(true);
@@ -149,27 +149,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Read for Socket<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Write for Socket<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[io::IoSlice::new(buf)])
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let whole = bufs.iter().map(|buf| buf.len()).sum();
-        if bufs.first().is_some_and(|first| self.replaces(first)) {
+    /// Not vectored: to put an answer's head and body together is cheaper than to have the kernel take two pieces.
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.replaces(buf) {
             ready!(self.poll_write_refusal(cx))?;
-            return Poll::Ready(Ok(whole));
+            return Poll::Ready(Ok(buf.len()));
         }
-        let written = self.stream().poll_write_vectored(cx, bufs);
-        self.line.went(matches!(written, Poll::Ready(Ok(bytes)) if bytes == whole));
+        let written = self.stream().poll_write(cx, buf);
+        self.line.went(matches!(written, Poll::Ready(Ok(bytes)) if bytes == buf.len()));
         written
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -27,9 +28,11 @@ pub struct ProducerSettings {
     pub compression: String,
 }
 
-/// How long the thread that takes events waits before it looks whether it is to end. rdkafka spins through the
-/// last millisecond of each wait, which with the 100 ms of its own ThreadedProducer is a hundredth of a core.
-const POLL: Duration = Duration::from_secs(1);
+/// How often the thread that takes librdkafka's events looks for them while nothing is in flight,
+const EVENTS_EVERY_IDLE: Duration = Duration::from_secs(1);
+/// and while something is. Acknowledgements come one by one, and to be woken for each of them, and then to wake its
+/// requests, costs more than all else that is done with it.
+const EVENTS_EVERY: Duration = Duration::from_millis(1);
 
 /// A record to append: its bytes and the partition it goes to.
 #[derive(Clone, Copy, Debug)]
@@ -52,13 +55,16 @@ pub struct Appended {
 pub struct Producer {
     inner: Arc<BaseProducer<Context>>,
     health: Arc<Health>,
-    /// Tells the thread that takes librdkafka's events to end; librdkafka goes with it.
+    /// Takes librdkafka's events, and sleeps while nothing is in flight.
+    events: Thread,
+    /// Tells it to end; librdkafka goes with it.
     gone: Arc<AtomicBool>,
 }
 
 impl Drop for Producer {
     fn drop(&mut self) {
         self.gone.store(true, Ordering::Relaxed);
+        self.events.unpark();
     }
 }
 
@@ -80,19 +86,17 @@ impl Producer {
         config.set("statistics.interval.ms", "1000");
         seen::queue_bytes_max(settings.queue_bytes_max);
         let health = Arc::new(Health::new());
-        let context = Context { health: Arc::clone(&health) };
+        let context = Context { health: Arc::clone(&health), events: AtomicU64::new(0) };
         let inner: Arc<BaseProducer<Context>> = Arc::new(config.create_with_context(context)?);
         let gone = Arc::new(AtomicBool::new(false));
-        let (events, ends) = (Arc::clone(&inner), Arc::clone(&gone));
-        std::thread::Builder::new()
+        let taking = thread::Builder::new()
             .name("producer events".into())
-            .spawn(move || {
-                while !ends.load(Ordering::Relaxed) {
-                    events.poll(POLL);
-                }
+            .spawn({
+                let (inner, health, gone) = (Arc::clone(&inner), Arc::clone(&health), Arc::clone(&gone));
+                move || take_events(&inner, &health, &gone)
             })
             .context("cannot start the producer's thread")?;
-        Ok(Producer { inner, health, gone })
+        Ok(Producer { inner, health, events: taking.thread().clone(), gone })
     }
 
     /// Appends the records, at most one of each partition for `Appended` to tell them apart, and waits until
@@ -117,7 +121,9 @@ impl Producer {
         traceparent: Option<&str>,
         appends: Vec<Arc<Pending>>,
     ) {
-        self.health.handed_over();
+        if self.health.handed_over() {
+            self.events.unpark();
+        }
         let mut message: BaseRecord<'_, (), [u8], Box<Appends>> =
             BaseRecord::with_opaque_to(topic, Box::new(Appends(appends)))
                 .partition(record.partition)
@@ -137,21 +143,39 @@ impl Producer {
         }
     }
 
-    /// librdkafka is asked whether it has failed for good: to its error callback such a failure looks like any
-    /// other, under the name of its cause.
-    pub fn health(&self) -> &Arc<Health> {
-        if !self.health.is_fatal()
-            && let Some((cause, reason)) = self.inner.client().fatal_error()
-            && !self.health.fatal.swap(true, Ordering::Relaxed)
-        {
-            error!(%cause, reason, "the Kafka producer cannot go on");
-        }
+    pub fn health(&self) -> &Health {
         &self.health
     }
 
     /// Waits until what was appended is settled, for so long at most.
     pub fn flush(&self, timeout: Duration) -> anyhow::Result<()> {
         Ok(self.inner.flush(timeout)?)
+    }
+}
+
+/// Takes events until the producer is gone.
+fn take_events(producer: &BaseProducer<Context>, health: &Health, gone: &AtomicBool) {
+    let taken = &producer.client().context().events;
+    while !gone.load(Ordering::Relaxed) {
+        let before = taken.load(Ordering::Relaxed);
+        producer.poll(Duration::ZERO);
+        // It takes one event at a time.
+        if taken.load(Ordering::Relaxed) != before {
+            continue;
+        }
+        // librdkafka is asked whether it has failed for good: to its error callback such a failure looks like any
+        // other, under the name of its cause.
+        if !health.is_fatal()
+            && let Some((cause, reason)) = producer.client().fatal_error()
+        {
+            health.fatal.store(true, Ordering::Relaxed);
+            error!(%cause, reason, "the Kafka producer cannot go on");
+        }
+        if health.in_flight.load(Ordering::Relaxed) > 0 {
+            thread::sleep(EVENTS_EVERY);
+        } else {
+            thread::park_timeout(EVENTS_EVERY_IDLE);
+        }
     }
 }
 
@@ -215,16 +239,20 @@ impl Pending {
 
 struct Context {
     health: Arc<Health>,
+    /// So many were taken.
+    events: AtomicU64,
 }
 
 impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
+        self.events.fetch_add(1, Ordering::Relaxed);
         let up = seen::brokers_seen("producer", &statistics);
         self.health.broker_up.store(up, Ordering::Relaxed);
         seen::producer_seen(&statistics, self.health.stalled_for());
     }
 
     fn error(&self, cause: KafkaError, reason: &str) {
+        self.events.fetch_add(1, Ordering::Relaxed);
         match cause.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AllBrokersDown) => {
                 self.health.broker_up.store(false, Ordering::Relaxed);
@@ -239,6 +267,7 @@ impl ProducerContext for Context {
     type DeliveryOpaque = Box<Appends>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, appends: Box<Appends>) {
+        self.events.fetch_add(1, Ordering::Relaxed);
         self.health.settled(result.is_ok());
         let unconfirmed = match result {
             Ok(_) => None,
@@ -285,10 +314,13 @@ impl Health {
         self.started.elapsed().as_millis() as u64
     }
 
-    fn handed_over(&self) {
-        if self.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
+    /// Whether it is the only one in flight.
+    fn handed_over(&self) -> bool {
+        let is_first = self.in_flight.fetch_add(1, Ordering::Relaxed) == 0;
+        if is_first {
             self.progress_ms.store(self.elapsed_ms(), Ordering::Relaxed);
         }
+        is_first
     }
 
     fn settled(&self, acknowledged: bool) {

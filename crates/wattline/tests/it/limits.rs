@@ -1,5 +1,6 @@
 //! Too slow, too much, too often, and a gateway that cannot or will not take more.
 
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -53,6 +54,20 @@ fn slow_bodies_are_answered_and_slow_headers_closed() {
         connection.wait_until_closed();
         assert!(began.elapsed() < SOON, "{begun:?} was left open for {:?}", began.elapsed());
     }
+}
+
+#[test]
+fn a_client_that_says_that_no_more_comes_has_its_answer() {
+    let site = Site::new("half");
+    let token = site.token("demo");
+    site.import("demo", &["a"]);
+    let gateway = site.gateway(&[]);
+    let mut connection = Connection::open(gateway.address).unwrap();
+    connection.send(&post_points(BATTERY, &token, &[interval("a", ago_ms(600_000))])).unwrap();
+    connection.stream().shutdown(Shutdown::Write).unwrap();
+    let answer = connection.answer();
+    all_ok(&answer, 1);
+    connection.wait_until_closed();
 }
 
 #[test]
