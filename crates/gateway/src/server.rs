@@ -38,8 +38,8 @@ pub struct Gateway {
     pub(crate) settings: Settings,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) producer: Arc<Producer>,
-    joiner_intervals: Arc<Joiner>,
-    joiner_counters: Arc<Joiner>,
+    intervals: Topic,
+    counters: Topic,
     pub(crate) budget: Arc<Budget>,
     pub(crate) rates: Option<Rates>,
     pub(crate) request_ids: RequestIds,
@@ -49,9 +49,13 @@ pub struct Gateway {
     upstreams: Upstreams,
     tls: Option<Arc<Tls>>,
     traces: Option<Traces>,
-    partitions_intervals: u32,
-    partitions_counters: u32,
     draining: AtomicBool,
+}
+
+/// Where the points of one kind go.
+pub(crate) struct Topic {
+    pub(crate) joiner: Arc<Joiner>,
+    pub(crate) partitions: u32,
 }
 
 /// What is read of a connection at once; hyper's own bound is six times as much memory for each that floods.
@@ -69,10 +73,13 @@ impl Gateway {
         partitions_counters: u32,
     ) -> anyhow::Result<Self> {
         let producer = Arc::new(producer);
-        let joiner = |kind| Joiner::new(Arc::clone(&producer), settings.joiner(kind));
+        let topic = |kind, partitions| Topic {
+            joiner: Joiner::new(Arc::clone(&producer), settings.joiner(kind)),
+            partitions,
+        };
         Ok(Gateway {
-            joiner_intervals: joiner(Kind::Battery),
-            joiner_counters: joiner(Kind::BatteryCounter),
+            intervals: topic(Kind::Battery, partitions_intervals),
+            counters: topic(Kind::BatteryCounter, partitions_counters),
             budget: Budget::new(settings.in_flight_bytes_max),
             rates: Rates::new(settings.rate_points_per_s, settings.rate_burst_points),
             request_ids: RequestIds::new()?,
@@ -85,8 +92,6 @@ impl Gateway {
             producer,
             tls: None,
             traces: None,
-            partitions_intervals,
-            partitions_counters,
             draining: AtomicBool::new(false),
         })
     }
@@ -103,17 +108,10 @@ impl Gateway {
         self
     }
 
-    pub(crate) fn partitions(&self, kind: Kind) -> u32 {
+    pub(crate) fn topic(&self, kind: Kind) -> &Topic {
         match kind {
-            Kind::Battery => self.partitions_intervals,
-            Kind::BatteryCounter => self.partitions_counters,
-        }
-    }
-
-    pub(crate) fn joiner(&self, kind: Kind) -> &Arc<Joiner> {
-        match kind {
-            Kind::Battery => &self.joiner_intervals,
-            Kind::BatteryCounter => &self.joiner_counters,
+            Kind::Battery => &self.intervals,
+            Kind::BatteryCounter => &self.counters,
         }
     }
 
@@ -216,8 +214,8 @@ impl Gateway {
         let gateway = Arc::clone(self);
         let flush_max = self.settings.drain_timeout;
         // Of requests whose clients have gone away; the others have their answers.
-        self.joiner_intervals.send_all();
-        self.joiner_counters.send_all();
+        self.intervals.joiner.send_all();
+        self.counters.joiner.send_all();
         tokio::task::spawn_blocking(move || gateway.producer.flush(flush_max))
             .await
             .context("flush")?

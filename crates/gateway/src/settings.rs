@@ -50,19 +50,16 @@ const JOINED_BYTES_MAX: usize = 64 * 1024;
 
 impl Settings {
     pub(crate) fn joiner(&self, kind: Kind) -> JoinerSettings {
+        let topic = match kind {
+            Kind::Battery => &self.topic_intervals,
+            Kind::BatteryCounter => &self.topic_counters,
+        };
         JoinerSettings {
-            topic: self.topic(kind).to_owned(),
+            topic: topic.clone(),
             linger: self.linger,
             bytes_max: self.record_bytes_max.min(JOINED_BYTES_MAX),
             items_max: POINTS_MAX,
             join: record::join,
-        }
-    }
-
-    pub(crate) fn topic(&self, kind: Kind) -> &str {
-        match kind {
-            Kind::Battery => &self.topic_intervals,
-            Kind::BatteryCounter => &self.topic_counters,
         }
     }
 }

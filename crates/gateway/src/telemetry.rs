@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::time::Instant;
 
 use hyper::body::Incoming;
@@ -12,8 +13,14 @@ use crate::answer::Answer;
 use crate::batch::{Batch, Tally};
 use crate::call::Call;
 use crate::problem::{Problem, Unavailable};
-use crate::server::Gateway;
+use crate::server::{Gateway, Topic};
 use crate::{answer, body, clock, metrics, trace};
+
+thread_local! {
+    /// One for each kind. It knows the order of the fields in the body before, and most bodies have the same.
+    static DECODERS: RefCell<[Decoder; 2]> =
+        RefCell::new([Kind::Battery, Kind::BatteryCounter].map(Decoder::new));
+}
 
 /// Takes one telemetry request. The cheap checks come first, and the body last.
 pub(crate) async fn telemetry(call: &Call<'_>, kind: Kind, incoming: &mut Incoming) -> Answer {
@@ -31,20 +38,20 @@ pub(crate) async fn telemetry(call: &Call<'_>, kind: Kind, incoming: &mut Incomi
     let (outcomes, appending, sending) = {
         let received_at_ms = clock::now_ms();
         let header = Header { client_id: &client.id, request_id: request_id.as_str(), received_at_ms };
-        let partitions = gateway.partitions(kind);
+        let Topic { joiner, partitions } = gateway.topic(kind);
         let devices = gateway.snapshot.devices();
-        let mut batch = Batch::new(kind, client, devices, &gateway.settings, partitions, header, json.len());
-        Decoder::new(kind)
-            .decode(&json, bounds(gateway, received_at_ms), &mut batch)
-            .map_err(Problem::from)?;
+        let mut batch = Batch::new(kind, client, devices, &gateway.settings, *partitions, header, json.len());
+        let bounds = bounds(gateway, received_at_ms);
+        DECODERS.with_borrow_mut(|decoders| decoders[kind as usize].decode(&json, bounds, &mut batch))?;
         let encoded = batch.finish();
         limit_rate(gateway, client, encoded.outcomes.len())?;
-        let (topic, records) = (gateway.settings.topic(kind), encoded.records());
-        let sending =
-            call.trace.filter(|_| !records.is_empty()).map(|of| trace::send(of, topic, records.len()));
+        let records = encoded.records();
+        let sending = call
+            .trace
+            .filter(|_| !records.is_empty())
+            .map(|of| trace::send(of, joiner.topic(), records.len()));
         let traceparent = sending.as_ref().map(Span::traceparent);
-        let appending =
-            (!records.is_empty()).then(|| gateway.joiner(kind).append(&records, traceparent.as_deref()));
+        let appending = (!records.is_empty()).then(|| joiner.append(&records, traceparent.as_deref()));
         (encoded.outcomes, appending, sending)
     };
     // Kafka may take its time, and the body is not needed any more.

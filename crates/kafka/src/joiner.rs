@@ -55,6 +55,10 @@ impl Joiner {
         Arc::new(Joiner { producer, settings, slots, is_timed: AtomicBool::new(false) })
     }
 
+    pub fn topic(&self) -> &str {
+        &self.settings.topic
+    }
+
     /// As `Producer::append`. The records of a request that is traced have the `traceparent` in a header, and no
     /// company.
     pub fn append(
