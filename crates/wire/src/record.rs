@@ -246,37 +246,42 @@ fn decode_behind<'a>(
     points: &mut Vec<Point<'a>>,
     mut request: impl FnMut(Header<'a>, Range<usize>),
 ) -> Result<(), RecordError> {
-    let before = points.len();
     // The version is the first field of each record that is written here, and may be anywhere.
-    match version(bytes)? {
-        VERSION_OF_ONE => {
-            let first = points.len();
-            let header = decode_request(bytes, bytes.len(), points)?;
-            request(header, first..points.len());
-        }
-        _ => {
-            let mut reader = Reader { bytes };
-            let mut is_empty = true;
-            while let Some(field) = reader.field()? {
-                match (field.number, field.value) {
-                    (REQUESTS, Value::Bytes(value)) => {
-                        let first = points.len();
-                        let rest = &bytes[bytes.len() - reader.bytes.len() - value.len()..];
-                        let header = decode_request(rest, value.len(), points)?;
-                        request(header, first..points.len());
-                        is_empty = false;
-                    }
-                    (REQUESTS, _) | (CLIENT_ID..=POINTS, _) => return Err(ANOTHER_TYPE_IN_RECORD),
-                    _ => {}
-                }
-            }
-            if is_empty {
-                return Err(RecordError::Undecodable("no request"));
-            }
-            if points.len() - before > crate::POINTS_MAX {
-                return Err(TOO_MANY_POINTS);
-            }
-        }
+    if version(bytes)? != VERSION_OF_ONE {
+        return decode_requests(bytes, points, request);
+    }
+    let first = points.len();
+    let header = decode_request(bytes, bytes.len(), points)?;
+    request(header, first..points.len());
+    Ok(())
+}
+
+/// Decodes the requests of a record that may have several.
+fn decode_requests<'a>(
+    bytes: &'a [u8],
+    points: &mut Vec<Point<'a>>,
+    mut request: impl FnMut(Header<'a>, Range<usize>),
+) -> Result<(), RecordError> {
+    let before = points.len();
+    let mut reader = Reader { bytes };
+    let mut is_empty = true;
+    while let Some(field) = reader.field()? {
+        let value = match (field.number, field.value) {
+            (REQUESTS, Value::Bytes(value)) => value,
+            (CLIENT_ID..=REQUESTS, _) => return Err(ANOTHER_TYPE_IN_RECORD),
+            _ => continue,
+        };
+        let first = points.len();
+        let rest = &bytes[bytes.len() - reader.bytes.len() - value.len()..];
+        let header = decode_request(rest, value.len(), points)?;
+        request(header, first..points.len());
+        is_empty = false;
+    }
+    if is_empty {
+        return Err(RecordError::Undecodable("no request"));
+    }
+    if points.len() - before > crate::POINTS_MAX {
+        return Err(TOO_MANY_POINTS);
     }
     Ok(())
 }

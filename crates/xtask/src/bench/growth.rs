@@ -63,8 +63,8 @@ fn of_gateways(ground: &mut Ground, gateways: &[Target]) -> anyhow::Result<Vec<R
         Plan { fresh: false, passes: GATEWAY_PASSES, ..Plan::new(gateways.to_vec(), POINTS, GATEWAY_BODIES) };
     let mut client = ground.replay(&plan)?;
     let mut us_per_point = vec![Vec::new(); gateways.len()];
-    // The first round of each is for caches and connections.
-    for round in 0..=ground.or_quick(7, 3) {
+    // The first round of each is for caches and connections. Rounds differ by half, so there are many of them.
+    for round in 0..=ground.or_quick(15, 3) {
         for (gateway, costs) in gateways.iter().zip(&mut us_per_point) {
             let cost = client.round(&gateway.name)?.us_per_point();
             if round > 0 {
