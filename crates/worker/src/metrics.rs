@@ -27,7 +27,7 @@ pub fn describe_metrics() {
     describe_histogram!(
         "wattline_worker_freshness_seconds",
         Unit::Seconds,
-        "From the gateway taking a record to its rows being readable in ClickHouse, by topic."
+        "From the gateway taking a request to its rows being readable in ClickHouse, by topic."
     );
     describe_counter!(
         "wattline_worker_retries_total",

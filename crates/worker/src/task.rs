@@ -3,25 +3,26 @@
 //! Its steps, for each batch: decode, look up, derive, announce, write, commit. Everything before the
 //! announcement can be thrown away; everything after it is repeated exactly by whoever comes next.
 
+mod files;
+mod retry;
+mod tables;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::Offset;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{Instrument as _, debug, info, warn};
-use wattline_clickhouse_sink::{Around, ClickHouseError, Range, Table};
-use wattline_failpoint as failpoint;
+use wattline_clickhouse_sink::ClickHouseError;
 use wattline_kafka::{CommitError, Delivery, TopicPartition};
-use wattline_parquet_sink::{Kind as FileKind, ParquetSinkError};
+use wattline_parquet_sink::ParquetSinkError;
 
-use crate::columns::{INTERVALS, READINGS, Rows};
-use crate::derive::{Counts, Deriver, Devices, LookedUp};
+use self::files::OpenFiles;
+use self::retry::Backoff;
+use crate::derive::{Counts, Deriver};
 use crate::inputs::Inputs;
-use crate::progress::{ForeignMetadata, Progress, SinkProgress};
+use crate::progress::{ForeignMetadata, Progress};
 use crate::settings::Settings;
 use crate::sinks::{Files, Offsets, RejectedTopic, Tables};
 use crate::trace::Tracing;
@@ -129,16 +130,6 @@ pub(crate) struct Batch {
     taken: Option<i64>,
 }
 
-/// The files of a range under way.
-pub(crate) struct OpenFiles<P> {
-    since: Instant,
-    /// The day of the first record of the range.
-    day: Date,
-    parts: Vec<(FileKind, P)>,
-    /// The last offset whose rows are in them.
-    last: i64,
-}
-
 impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
     /// Runs until it is told to stop, or cannot go on.
     pub(crate) async fn run(
@@ -171,23 +162,6 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
                     }
                     return self.finish_files().await;
                 }
-            }
-        }
-    }
-
-    async fn is_stored_already(&mut self) -> Result<bool, TaskError> {
-        let TopicPartition { topic, partition } = &self.partition;
-        if self.files.holds(topic, *partition).await? {
-            return Ok(true);
-        }
-        let mut backoff = Backoff::new(&self.settings);
-        loop {
-            match self.tables.holds(topic, *partition).await {
-                Ok(holds) => {
-                    self.shared.retrying.store(false, Ordering::Relaxed);
-                    return Ok(holds);
-                }
-                Err(cause) => after_failure(&self.shared, &self.partition, cause, &mut backoff).await?,
             }
         }
     }
@@ -313,188 +287,6 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         Ok(())
     }
 
-    async fn look_up(
-        &mut self,
-        devices: &Devices<'_>,
-        first: i64,
-        is_redo: bool,
-    ) -> Result<LookedUp, TaskError> {
-        let wanted: Vec<Around<'_>> = devices.wanted().collect();
-        if wanted.is_empty() {
-            return Ok(LookedUp::default());
-        }
-        let TopicPartition { topic, partition } = &self.partition;
-        let _span = self.tracing.look_up(wanted.len());
-        let mut backoff = Backoff::new(&self.settings);
-        loop {
-            let found = async {
-                // In this order: a reading that a late zombie displaces in between is found twice, not never.
-                let stored = self.tables.neighbours(topic, *partition, first, &wanted).await?;
-                let displaced = match is_redo {
-                    true => self.tables.displaced(topic, *partition, first).await?,
-                    false => Vec::new(),
-                };
-                Ok(LookedUp { stored, displaced })
-            };
-            match found.await {
-                Ok(found) => {
-                    self.shared.retrying.store(false, Ordering::Relaxed);
-                    return Ok(found);
-                }
-                Err(cause) => after_failure(&self.shared, &self.partition, cause, &mut backoff).await?,
-            }
-        }
-    }
-
-    async fn write_tables(&mut self, rows: &Rows, last: i64) -> Result<(), TaskError> {
-        let Some(progress) = &mut self.progress else { return Ok(()) };
-        let first = progress.clickhouse.done;
-        // An announced range may be there in part: whoever announced it did not say that it was done.
-        debug_assert!(
-            progress.clickhouse.announced.is_none_or(|end| end == last),
-            "a range is cut as announced"
-        );
-        let announced = progress.clickhouse.announced.is_some();
-        if !announced {
-            progress.clickhouse.announced = Some(last);
-            self.commit().await?;
-        }
-        failpoint::pass("clickhouse-announced");
-        self.publish_rejected(rows).await;
-        // The readings come last: where they are, everything that was derived from them is too.
-        let tables = [
-            (Table::Rejected, &rows.rejected),
-            (Table::Intervals, &rows.intervals),
-            (Table::Readings, &rows.readings),
-        ];
-        for (table, rows) in tables {
-            if let Some(rows) = rows {
-                self.insert(table, rows, first, last, announced).await?;
-            }
-            failpoint::pass(match table {
-                Table::Rejected => "clickhouse-rejected-written",
-                Table::Intervals => "clickhouse-intervals-written",
-                Table::Readings => "clickhouse-readings-written",
-            });
-        }
-        if let Some(progress) = &mut self.progress {
-            progress.clickhouse = SinkProgress::at(last + 1);
-        }
-        self.shared.stored_to.store(last + 1, Ordering::Relaxed);
-        self.commit().await?;
-        failpoint::pass("clickhouse-done");
-        Ok(())
-    }
-
-    async fn insert(
-        &mut self,
-        table: Table,
-        rows: &arrow_array::RecordBatch,
-        first: i64,
-        last: i64,
-        mut in_doubt: bool,
-    ) -> Result<(), TaskError> {
-        let TopicPartition { topic, partition } = &self.partition;
-        let token = format!("{topic}/{partition}/{first}-{last}");
-        let range = Range { topic, partition: *partition, first, last };
-        let _span = self.tracing.insert(table, rows.num_rows());
-        let mut backoff = Backoff::new(&self.settings);
-        loop {
-            let outcome = if in_doubt {
-                self.tables.insert_missing(table, rows, range).await
-            } else {
-                self.tables.insert(table, rows, &token).await
-            };
-            match outcome {
-                Ok(()) => {
-                    self.shared.retrying.store(false, Ordering::Relaxed);
-                    return Ok(());
-                }
-                Err(cause) => {
-                    in_doubt = true;
-                    after_failure(&self.shared, &self.partition, cause, &mut backoff).await?;
-                }
-            }
-        }
-    }
-
-    /// Tells the topic of the rejected, which may get one twice after a restart. The table of the rejected is
-    /// what counts, so a Kafka that does not confirm holds up nothing.
-    async fn publish_rejected(&mut self, rows: &Rows) {
-        let Some(rejected) = &rows.rejected else { return };
-        let records = rejected
-            .column_by_name("record")
-            .and_then(|column| column.as_any().downcast_ref::<arrow_array::BinaryArray>());
-        let values =
-            records.iter().flat_map(|records| records.iter().flatten().map(<[u8]>::to_vec)).collect();
-        if !self.rejected.append(values).await {
-            warn!(partition = %self.partition, "Kafka did not confirm all rejected records; ClickHouse has them");
-        }
-    }
-
-    fn append_files(&mut self, rows: &Rows, first_time_ms: i64, last: i64) -> Result<(), TaskError> {
-        let Some(progress) = self.progress else { return Ok(()) };
-        let _span = self.tracing.append();
-        let TopicPartition { topic, partition } = &self.partition;
-        let open = self.open.get_or_insert_with(|| OpenFiles {
-            since: Instant::now(),
-            day: day_of(first_time_ms),
-            parts: Vec::new(),
-            last,
-        });
-        open.last = last;
-        let kinds = [
-            (FileKind::Intervals, &INTERVALS, &rows.intervals),
-            (FileKind::Readings, &READINGS, &rows.readings),
-        ];
-        for (kind, schema, rows) in kinds {
-            let Some(rows) = rows else { continue };
-            let at = match open.parts.iter().position(|(open, _)| *open == kind) {
-                Some(at) => at,
-                None => {
-                    let first = progress.parquet.done;
-                    let part = self.files.open(kind, topic, *partition, first, Arc::clone(schema))?;
-                    open.parts.push((kind, part));
-                    open.parts.len() - 1
-                }
-            };
-            self.files.append(&mut open.parts[at].1, rows)?;
-        }
-        Ok(())
-    }
-
-    /// Whether the open files may end with what they have: an announced range has to have all of its records.
-    fn files_may_end(&self) -> bool {
-        let announced = self.progress.and_then(|progress| progress.parquet.announced);
-        announced.is_none_or(|end| self.open.as_ref().is_some_and(|open| open.last >= end))
-    }
-
-    /// Announces the range of the open files, puts them in their places, and says that it is done.
-    pub(crate) async fn finish_files(&mut self) -> Result<(), TaskError> {
-        if !self.files_may_end() {
-            return Ok(());
-        }
-        let (Some(open), Some(progress)) = (self.open.take(), &mut self.progress) else { return Ok(()) };
-        self.tracing.files(&self.partition);
-        if progress.parquet.announced.is_none() {
-            progress.parquet.announced = Some(open.last);
-            self.commit().await?;
-        }
-        failpoint::pass("parquet-announced");
-        for (_, part) in open.parts {
-            self.files.finish(part, open.last, open.day).await?;
-        }
-        failpoint::pass("parquet-renamed");
-        if let Some(progress) = &mut self.progress {
-            progress.parquet = SinkProgress::at(open.last + 1);
-        }
-        self.shared.unstored.in_parquet_before(self.batch.records.first().map(|next| next.time_ms));
-        self.commit().await?;
-        self.tracing.files_ended();
-        failpoint::pass("parquet-done");
-        Ok(())
-    }
-
     async fn commit(&mut self) -> Result<(), TaskError> {
         let Some(progress) = self.progress else { return Ok(()) };
         let _span = self.tracing.commit(&self.partition, progress.offset());
@@ -517,65 +309,12 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
     }
 }
 
-/// Waits before the next try, or gives up where waiting does not help.
-async fn after_failure(
-    shared: &Shared,
-    partition: &TopicPartition,
-    cause: ClickHouseError,
-    backoff: &mut Backoff,
-) -> Result<(), TaskError> {
-    if !cause.is_transient() {
-        return Err(TaskError::Tables(cause));
-    }
-    shared.retrying.store(true, Ordering::Relaxed);
-    metrics::retried("clickhouse");
-    let wait = backoff.next();
-    warn!(%partition, cause = %chain(&cause), ?wait, "ClickHouse: trying again");
-    sleep(wait).await;
-    Ok(())
-}
-
-/// Waits that double from the first to the last. The supervisor ends a task that waits for too long after it
-/// was told to stop, so the number of tries has no bound of its own.
-struct Backoff {
-    next: Duration,
-    max: Duration,
-}
-
-impl Backoff {
-    fn new(settings: &Settings) -> Self {
-        Backoff { next: settings.retry_first, max: settings.retry_max }
-    }
-
-    fn next(&mut self) -> Duration {
-        let wait = self.next;
-        self.next = (wait * 2).min(self.max);
-        wait
-    }
-}
-
-/// An error with everything below it, for a log line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(cause) = below {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        below = cause.source();
-    }
-    text
-}
-
 /// Waits for its turn to write so many bytes of records. A batch's rows and bodies are several times as large as
 /// its records, so it is here that the worker's memory is bounded.
 async fn place(writing: &Semaphore, bytes: usize, bytes_max: usize) -> Option<SemaphorePermit<'_>> {
     let kib = bytes.min(bytes_max).div_ceil(1024);
     // The semaphore is never closed.
     writing.acquire_many(u32::try_from(kib).unwrap_or(u32::MAX)).await.ok()
-}
-
-fn day_of(time_ms: i64) -> Date {
-    Offset::UTC.to_datetime(Timestamp::from_millisecond(time_ms).unwrap_or(Timestamp::UNIX_EPOCH)).date()
 }
 
 /// Takes what is there at that time, and waits where there is nothing. Returns 0 when no more will come.

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use wattline_bucket::{BucketUrl, Provider};
 use wattline_parquet_sink::{BucketSettings, Folder, Store};
 
-use super::{Config, secret, size};
+use super::Config;
+use super::checks::{secret, size};
 
 /// The largest object that is put by one request, which holds it in memory.
 const FILE_BYTES_MAX: u64 = 1 << 30;

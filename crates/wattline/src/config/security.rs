@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{bail, ensure};
 
-use super::{Kafka, secret};
+use super::Kafka;
+use super::checks::secret;
 
 /// All properties: those of the keys, and those that are given by their own names.
 pub(super) fn properties(kafka: &Kafka) -> anyhow::Result<BTreeMap<String, String>> {
