@@ -44,7 +44,7 @@ impl Partition {
     fn inputs(&self, batch: usize) -> Inputs<'_> {
         let records = &self.batches[batch];
         let first = (batch * records.len()) as i64;
-        let mut inputs = Inputs::with_capacity(records.len(), records.iter().map(Vec::len).sum());
+        let mut inputs = Inputs::with_capacity(records.iter().map(Vec::len).sum());
         (first..).zip(records).for_each(|(offset, bytes)| inputs.push(offset, 0, bytes));
         inputs
     }
@@ -71,7 +71,7 @@ fn worker(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(2 * points as u64));
 
         group.bench_function(BenchmarkId::new("decode record", points), |bencher| {
-            bencher.iter(|| (intervals.inputs(1), counters.inputs(1)));
+            bencher.iter(|| [&intervals, &counters].map(|partition| partition.inputs(1).keep()));
         });
         let batch = intervals.inputs(1);
         group.bench_function(BenchmarkId::new("columns", points), |bencher| {

@@ -14,6 +14,7 @@ mod gather;
 mod page;
 
 use std::fs::File;
+use std::io::BufWriter;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
@@ -39,6 +40,10 @@ const ZSTD_QUICK: i32 = -3;
 /// Names have digits in common, and hardly any run of them: level 1, which looks for fewer, makes them smaller than
 /// level 2, in half of the time.
 const ZSTD_TEXTS: i32 = 1;
+
+/// What goes to the file at once. The library hands on 8 KiB at a time, and a file system clears the rest of each page of
+/// memory that a write begins or ends within.
+const WRITE_BYTES: usize = 64 * 1024;
 
 /// What a page is made with. It is megabytes, so that pages and files share it, and not even each thread has one:
 /// a runtime has many that now and then finish a file.
@@ -83,7 +88,7 @@ impl Scratch {
 /// A Parquet file that is being written. After an error it is of no use.
 pub(crate) struct Encoder {
     schema: SchemaRef,
-    file: SerializedFileWriter<File>,
+    file: SerializedFileWriter<BufWriter<File>>,
     chunks: Vec<Chunk>,
     /// Rows that are not enough for a page yet.
     waiting: Vec<RecordBatch>,
@@ -98,6 +103,7 @@ impl Encoder {
         let properties = WriterProperties::builder().set_created_by(created_by).build();
         let chunks =
             schema.fields().iter().zip(columns.columns()).map(|(field, column)| Chunk::new(field, column));
+        let file = BufWriter::with_capacity(WRITE_BYTES, file);
         Ok(Encoder {
             chunks: chunks.collect::<Result<_, _>>()?,
             file: SerializedFileWriter::new(file, columns.root_schema_ptr(), Arc::new(properties))?,
@@ -141,11 +147,11 @@ impl Encoder {
         self.end_row_group()?;
         metadata.into_iter().for_each(|entry| self.file.append_key_value_metadata(entry));
         self.file.finish()?;
-        Ok(self.file.inner())
+        Ok(self.file())
     }
 
     pub fn file(&self) -> &File {
-        self.file.inner()
+        self.file.inner().get_ref()
     }
 
     fn row_group_bytes(&self) -> usize {

@@ -161,11 +161,10 @@ impl State {
     }
 
     fn finish(mut self, columns: &mut Vec<ArrayRef>) -> Result<(), ArrowError> {
-        let rows = self.received_at_ms.len();
-        columns.push(flags(self.is_online, rows));
-        let knows_grid = self.knows_grid.nulls(rows);
-        columns.push(Arc::new(BooleanArray::new(self.is_grid_online.finish(rows), knows_grid)));
-        columns.push(words(self.mode, self.has_mode.nulls(rows), &MODES)?);
+        columns.push(flags(self.is_online));
+        let knows_grid = self.knows_grid.nulls();
+        columns.push(Arc::new(BooleanArray::new(self.is_grid_online.finish(), knows_grid)));
+        columns.push(words(self.mode, self.has_mode.nulls(), &MODES)?);
         self.last.finish(columns);
         columns.push(array(&mut self.oem_raw_data));
         columns.push(times(self.received_at_ms));
@@ -174,8 +173,8 @@ impl State {
 }
 
 /// A column that is true or false in every row.
-fn flags(bits: Bits, rows: usize) -> ArrayRef {
-    Arc::new(BooleanArray::new(bits.finish(rows), None))
+fn flags(bits: Bits) -> ArrayRef {
+    Arc::new(BooleanArray::new(bits.finish(), None))
 }
 
 /// Where in Kafka a row comes from.
@@ -292,7 +291,6 @@ impl Ends {
 
 /// Rows of the table of intervals: all of them are reported, or all of them derived.
 pub(crate) struct Intervals<'a> {
-    reported: Vec<End<'a>>,
     derived: Vec<IntervalRow<'a>>,
     source: Source,
     start_ms: Vec<i64>,
@@ -318,7 +316,6 @@ impl<'a> Intervals<'a> {
     /// Of rows that end with the readings of the batch, one with each.
     pub(crate) fn of_readings(rows: usize) -> Self {
         Intervals {
-            reported: Vec::new(),
             derived: Vec::new(),
             source: Source::Counter,
             start_ms: Vec::with_capacity(rows),
@@ -329,14 +326,6 @@ impl<'a> Intervals<'a> {
         }
     }
 
-    /// A point that is an interval itself.
-    pub(crate) fn push_reported(&mut self, point: End<'a>) {
-        self.reported.push(point);
-        if self.reported.len() == BLOCK {
-            self.block_of_reported();
-        }
-    }
-
     pub(crate) fn push(&mut self, row: IntervalRow<'a>) {
         self.derived.push(row);
         if self.derived.len() == BLOCK {
@@ -344,9 +333,10 @@ impl<'a> Intervals<'a> {
         }
     }
 
-    fn block_of_reported(&mut self) {
-        let rows = self.reported.len();
-        let points = self.reported.iter().map(|row| row.point);
+    /// At most `BLOCK` points that are intervals themselves.
+    pub(crate) fn block_of_reported(&mut self, reported: &[End<'_>]) {
+        let rows = reported.len();
+        let points = reported.iter().map(|row| row.point);
         self.start_ms.extend(points.clone().map(|point| point.time_ms));
         self.energy.block_of_quantities(points.map(|point| &point.quantities), &COUNTERS);
         for column in &mut self.quality {
@@ -354,9 +344,8 @@ impl<'a> Intervals<'a> {
         }
         self.gap.block_of_same(false, rows);
         if let Some(ends) = &mut self.ends {
-            ends.block(self.reported.iter().map(|row| (*row, row.point.end_ms())));
+            ends.block(reported.iter().map(|row| (*row, row.point.end_ms())));
         }
-        self.reported.clear();
     }
 
     fn block_of_derived(&mut self) {
@@ -373,17 +362,16 @@ impl<'a> Intervals<'a> {
         self.derived.clear();
     }
 
-    fn finish(mut self, of_readings: &EndColumns) -> Result<Option<RecordBatch>, ArrowError> {
-        if !self.reported.is_empty() {
-            self.block_of_reported();
-        }
+    fn finish(mut self, of_readings: Option<EndColumns>) -> Result<Option<RecordBatch>, ArrowError> {
         if !self.derived.is_empty() {
             self.block_of_derived();
         }
         let rows = self.start_ms.len();
+        let missing =
+            || ArrowError::InvalidArgumentError("intervals that end with readings lack them".into());
         let ends = match self.ends {
             Some(ends) => ends.finish()?,
-            None => of_readings.clone(),
+            None => of_readings.ok_or_else(missing)?,
         };
         let mut columns = vec![
             ends.client_id,
@@ -396,7 +384,7 @@ impl<'a> Intervals<'a> {
         for column in self.quality {
             columns.push(words(column, None, &QUALITIES)?);
         }
-        columns.push(flags(self.gap, rows));
+        columns.push(flags(self.gap));
         columns.extend(ends.state);
         columns.extend(ends.place);
         batch(&INTERVALS, columns, rows)
@@ -461,7 +449,7 @@ impl<'a> Readings<'a> {
         let rows = self.ends.time_ms.len();
         let ends = self.ends.finish()?;
         let whole = ends.clone();
-        let mut columns = vec![ends.client_id, ends.device_id, ends.time, flags(self.in_chain, rows)];
+        let mut columns = vec![ends.client_id, ends.device_id, ends.time, flags(self.in_chain)];
         self.counters.finish(&mut columns);
         columns.extend(self.limits.map(numbers::<Int64Type>));
         self.modulus.finish(&mut columns);
@@ -481,6 +469,10 @@ pub(crate) struct Rejected {
 }
 
 impl Rejected {
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
     pub(crate) fn new(topic: &Arc<str>, partition: i32) -> Self {
         Rejected {
             reason: Names::with_capacity(0),
@@ -528,7 +520,12 @@ impl Rows {
         rejected: Rejected,
     ) -> Result<Self, ArrowError> {
         let (readings, ends) = readings.finish()?;
-        Ok(Rows { intervals: intervals.finish(&ends)?, readings, rejected: rejected.finish()? })
+        Ok(Rows { intervals: intervals.finish(Some(ends))?, readings, rejected: rejected.finish()? })
+    }
+
+    /// Of intervals that were reported; there are no readings.
+    pub(crate) fn of_reported(intervals: Intervals<'_>, rejected: Rejected) -> Result<Self, ArrowError> {
+        Ok(Rows { intervals: intervals.finish(None)?, readings: None, rejected: rejected.finish()? })
     }
 }
 

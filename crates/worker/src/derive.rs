@@ -18,6 +18,7 @@ use wattline_model::{
 use wattline_wire::record::{self, Header, RecordError};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
+use crate::bits::BLOCK;
 use crate::columns::{End, IntervalRow, Intervals, Readings, Rejected, Rows};
 use crate::inputs::{Input, Inputs};
 
@@ -114,8 +115,21 @@ impl Deriver {
         Deriver { kind, topic, partition, last, devices_before: 0, seed }
     }
 
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     pub(crate) fn remembered(&self) -> &LastReadings {
         &self.last
+    }
+
+    /// For the rows of a batch of interval data with about so many points.
+    pub fn reported(&self, points: usize) -> Reported {
+        Reported {
+            intervals: Intervals::new(Source::Reported, &self.topic, self.partition, points),
+            rejected: Rejected::new(&self.topic, self.partition),
+            points: 0,
+        }
     }
 
     /// What there is in a batch of each device, and which devices' neighbours have to be looked up, at positions
@@ -169,21 +183,23 @@ impl Deriver {
         looked_up: LookedUp,
     ) -> Result<(Rows, Counts), arrow_schema::ArrowError> {
         let points = batch.points().len();
-        let readings = if self.kind == Kind::Battery { 0 } else { points };
+        if self.kind == Kind::Battery {
+            let mut reported = self.reported(points);
+            reported.add(batch);
+            return reported.finish();
+        }
         let displaced = looked_up.displaced.iter().filter_map(Stored::of_displaced);
         let stored: Vec<Stored> = looked_up.stored.into_iter().map(Stored::from).chain(displaced).collect();
         let mut known = self.known(devices, &stored);
         // Every point is a reading that ends an interval with the one before it.
-        let are_pairs = self.kind == Kind::BatteryCounter
-            && devices.of_points.len() == points
-            && known.iter().all(|known| matches!(known, Known::Last(_)));
-        let source = if self.kind == Kind::Battery { Source::Reported } else { Source::Counter };
+        let are_pairs =
+            devices.of_points.len() == points && known.iter().all(|known| matches!(known, Known::Last(_)));
         let mut out = Output {
             intervals: match are_pairs {
                 true => Intervals::of_readings(points),
-                false => Intervals::new(source, &self.topic, self.partition, points),
+                false => Intervals::new(Source::Counter, &self.topic, self.partition, points),
             },
-            readings: Readings::new(&self.topic, self.partition, readings),
+            readings: Readings::new(&self.topic, self.partition, points),
             rejected: Rejected::new(&self.topic, self.partition),
             counts: Counts::default(),
             changed: Vec::new(),
@@ -191,8 +207,7 @@ impl Deriver {
         let mut of_points = devices.of_points.iter().map(|&at| at as usize);
         for (at, request) in batch.requests().iter().enumerate() {
             match &request.header {
-                Err(error) => out.reject_record(request, error),
-                Ok(header) if self.kind == Kind::Battery => out.reported(header, request, batch),
+                Err(error) => reject_record(&mut out.rejected, request, error),
                 Ok(header) => {
                     out.counters(at, header, batch, &stored, &mut of_points, &mut known);
                 }
@@ -202,6 +217,7 @@ impl Deriver {
             }
         }
         self.remember(devices, &known);
+        out.counts.rejected = out.rejected.rows() as u64;
         Ok((Rows::finish(out.intervals, out.readings, out.rejected)?, out.counts))
     }
 
@@ -329,6 +345,56 @@ fn end<'a>(header: &Header<'a>, point: &'a Point<'a>, position: Position) -> End
     End { client_id: header.client_id, point, received_at_ms: header.received_at_ms, position }
 }
 
+/// The rows of a batch of interval data. Its points are intervals as they are and need nothing but themselves, so that it
+/// may come in parts: those of a part are in a near cache when they become rows, and then they are done with.
+pub struct Reported {
+    intervals: Intervals<'static>,
+    rejected: Rejected,
+    points: usize,
+}
+
+impl Reported {
+    pub fn add(&mut self, part: &Inputs<'_>) {
+        self.points += part.points().len();
+        let mut block = Vec::with_capacity(BLOCK);
+        for request in part.requests() {
+            let header = match &request.header {
+                Ok(header) => header,
+                Err(error) => {
+                    reject_record(&mut self.rejected, request, error);
+                    continue;
+                }
+            };
+            for (_, position, point) in part.points_of(request) {
+                block.push(end(header, point, position));
+                if block.len() == BLOCK {
+                    self.intervals.block_of_reported(&block);
+                    block.clear();
+                }
+            }
+        }
+        if !block.is_empty() {
+            self.intervals.block_of_reported(&block);
+        }
+    }
+
+    pub fn finish(self) -> Result<(Rows, Counts), arrow_schema::ArrowError> {
+        let rejected = self.rejected.rows() as u64;
+        let counts = Counts { points: self.points as u64, rejected, ..Counts::default() };
+        Ok((Rows::of_reported(self.intervals, self.rejected)?, counts))
+    }
+}
+
+fn reject_record(rejected: &mut Rejected, input: &Input<'_>, error: &RecordError) {
+    let reason = match error {
+        RecordError::UnknownVersion(_) => RejectReason::UnknownVersion,
+        RecordError::Undecodable(_) => RejectReason::UndecodableRecord,
+    };
+    let position = Position { offset: input.offset, index: 0 };
+    rejected.push(reason, input.time_ms, input.bytes, position, position);
+}
+
+/// What the readings of a batch give.
 struct Output<'a> {
     intervals: Intervals<'a>,
     readings: Readings<'a>,
@@ -340,14 +406,6 @@ struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    /// The points of a request of interval data are intervals as they are.
-    fn reported(&mut self, header: &'a Header<'_>, request: &Input<'a>, batch: &'a Inputs<'a>) {
-        for (_, position, point) in batch.points_of(request) {
-            self.counts.points += 1;
-            self.intervals.push_reported(end(header, point, position));
-        }
-    }
-
     /// The points of a request of counter readings are rows themselves, and each gives the intervals that it ends or
     /// begins. `devices` has the device of each that has all its counters.
     fn counters(
@@ -443,22 +501,11 @@ impl<'a> Output<'a> {
         });
     }
 
-    fn reject_record(&mut self, input: &Input<'_>, error: &RecordError) {
-        let reason = match error {
-            RecordError::UnknownVersion(_) => RejectReason::UnknownVersion,
-            RecordError::Undecodable(_) => RejectReason::UndecodableRecord,
-        };
-        self.counts.rejected += 1;
-        let position = Position { offset: input.offset, index: 0 };
-        self.rejected.push(reason, input.time_ms, input.bytes, position, position);
-    }
-
     /// The reading loses against another one at the same time; it is kept as a record of its own.
     fn conflict(&mut self, header: &Header<'_>, point: &Point<'_>, position: Position, cause: Position) {
         let mut bytes = Vec::new();
         record::begin(&mut bytes, header);
         record::push(&mut bytes, Kind::BatteryCounter, point);
-        self.counts.rejected += 1;
         let reason = RejectReason::EqualTimestampConflict;
         self.rejected.push(reason, header.received_at_ms, &bytes, position, cause);
     }
@@ -601,6 +648,36 @@ mod tests {
         assert_eq!(Some(intervals), in_company.intervals);
         let readings = alone.readings.unwrap();
         assert_eq!(readings, in_company.readings.unwrap().slice(0, readings.num_rows()));
+    }
+
+    /// Of a record each, with a number of points that fits no block; one is no record.
+    #[test]
+    fn interval_data_in_parts_gives_what_it_gives_whole() {
+        let names: Vec<String> = (0..150).map(|number| format!("device-{number}")).collect();
+        let points = |range: std::ops::Range<usize>| {
+            names[range].iter().map(|name| (name.as_str(), 5)).collect::<Vec<_>>()
+        };
+        let records =
+            [record(&points(0..7)), b"no record".to_vec(), record(&points(7..75)), record(&points(75..150))];
+        let deriver = Deriver::new(Kind::Battery, Arc::from("t"), 3, 100, 7);
+        let rows_of = |records_a_part: usize| {
+            let mut reported = deriver.reported(0);
+            for (number, records) in records.chunks(records_a_part).enumerate() {
+                let mut part = Inputs::default();
+                for (at, bytes) in records.iter().enumerate() {
+                    part.push((number * records_a_part + at) as i64, 0, bytes);
+                }
+                reported.add(&part);
+            }
+            reported.finish().unwrap()
+        };
+        let (whole, counts) = rows_of(records.len());
+        assert_eq!(counts, Counts { points: 150, rejected: 1, ..Counts::default() });
+        assert_eq!(whole.intervals.as_ref().unwrap().num_rows(), 150);
+        let (in_parts, counts_in_parts) = rows_of(1);
+        assert_eq!(counts_in_parts, counts);
+        assert_eq!(in_parts.intervals, whole.intervals);
+        assert_eq!(in_parts.rejected, whole.rejected);
     }
 
     /// Late readings too: what a chain has become is told once, when all requests of the record are known.

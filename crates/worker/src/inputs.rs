@@ -1,6 +1,7 @@
-//! The records of a batch, decoded.
+//! The records of a batch, or of a part of it, decoded.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use wattline_model::{Point, Position};
 use wattline_wire::record::{self, Header, RecordError};
@@ -35,12 +36,27 @@ enum Indexes {
     Each(Vec<i32>),
 }
 
+/// Memory of points that are done with. It is megabytes for a batch, which the processor's caches have as long as one batch
+/// after the other uses the same, and which cost more than decoding them where each takes fresh ones.
+static KEPT: Mutex<Vec<Vec<Point<'static>>>> = Mutex::new(Vec::new());
+/// As many batches as are likely to be decoded at one time.
+const KEPT_MAX: usize = 4;
+
 impl<'a> Inputs<'a> {
-    /// For so many records that have so many bytes together.
-    pub fn with_capacity(records: usize, bytes: usize) -> Self {
-        Inputs {
-            requests: Vec::with_capacity(records),
-            points: Vec::with_capacity(bytes / record::POINT_BYTES),
+    /// For records that have so many bytes together. `keep` gives its memory to the next ones.
+    pub fn with_capacity(bytes: usize) -> Self {
+        let kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut points: Vec<Point<'a>> = kept.unwrap_or_default();
+        points.reserve(bytes / record::POINT_BYTES);
+        Inputs { requests: Vec::new(), points }
+    }
+
+    /// Ends them, and keeps their memory.
+    pub fn keep(self) {
+        let memory = emptied(self.points);
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < KEPT_MAX {
+            kept.push(memory);
         }
     }
 
@@ -82,6 +98,12 @@ impl<'a> Inputs<'a> {
         });
     }
 
+    /// Leaves nothing but the room.
+    pub(crate) fn clear(&mut self) {
+        self.requests.clear();
+        self.points.clear();
+    }
+
     pub(crate) fn requests(&self) -> &[Input<'a>] {
         &self.requests
     }
@@ -107,5 +129,24 @@ impl Input<'_> {
             Indexes::Each(indexes) => indexes[at],
         };
         Position { offset: self.offset, index }
+    }
+}
+
+/// The same memory without its points, and so without what they borrowed.
+fn emptied(mut points: Vec<Point<'_>>) -> Vec<Point<'static>> {
+    points.clear();
+    points.into_iter().map_while(|_| None).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_that_are_done_with_leave_their_memory_behind() {
+        let points = Inputs::with_capacity(1 << 20).points;
+        let memory = (points.as_ptr().addr(), points.capacity());
+        let left = emptied(points);
+        assert_eq!((left.as_ptr().addr(), left.capacity()), memory);
     }
 }

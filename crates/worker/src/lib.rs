@@ -18,12 +18,13 @@ mod simulation;
 mod sinks;
 mod supervisor;
 mod task;
+mod told;
 mod trace;
 mod unstored;
 mod words;
 
 pub use columns::Rows;
-pub use derive::{Counts, Deriver, Devices, LookedUp};
+pub use derive::{Counts, Deriver, Devices, LookedUp, Reported};
 pub use inputs::Inputs;
 pub use metrics::describe_metrics;
 pub use progress::{Progress, SinkProgress};

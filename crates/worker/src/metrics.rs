@@ -78,14 +78,15 @@ pub(crate) fn batch_stored(
         .set(remembered.memory_bytes() as f64);
 }
 
-pub(crate) fn fresh(partition: &TopicPartition, ages_ms: impl Iterator<Item = i64>) {
+/// What was received at these times is readable now.
+pub(crate) fn fresh(partition: &TopicPartition, now_ms: i64, received_at_ms: &[i64]) {
     /// Records of the same five milliseconds are told of together, by their end: to tell of one costs nearly as much as
     /// to decode a point. Every bucket from there on ends with them, so that each record is counted where it belongs.
     const TOGETHER_MS: u64 = 5;
     let freshness = histogram!("wattline_worker_freshness_seconds", "topic" => partition.topic.to_string());
-    let ages: Vec<u64> = ages_ms.map(|age_ms| (age_ms.max(0) as u64).div_ceil(TOGETHER_MS)).collect();
-    for together in ages.chunk_by(|a, b| a == b) {
-        freshness.record_many((together[0] * TOGETHER_MS) as f64 / 1_000.0, together.len());
+    let age = |received_at_ms: i64| ((now_ms - received_at_ms).max(0) as u64).div_ceil(TOGETHER_MS);
+    for together in received_at_ms.chunk_by(|&a, &b| age(a) == age(b)) {
+        freshness.record_many((age(together[0]) * TOGETHER_MS) as f64 / 1_000.0, together.len());
     }
 }
 

@@ -39,7 +39,7 @@ impl<const N: usize> Decimals<N> {
     /// `get` gives what a row has in the column of this number.
     pub(crate) fn block<R>(
         &mut self,
-        rows: impl Iterator<Item = R> + Clone,
+        rows: impl ExactSizeIterator<Item = R> + Clone,
         get: impl Fn(R, usize) -> Option<i64>,
     ) {
         for (at, Column { values, present }) in self.0.iter_mut().enumerate() {
@@ -68,7 +68,7 @@ impl<const N: usize> Decimals<N> {
 
     pub(crate) fn finish(self, columns: &mut Vec<ArrayRef>) {
         for Column { values, present } in self.0 {
-            let nulls = present.nulls(values.len());
+            let nulls = present.nulls();
             let column = PrimitiveArray::<Decimal64Type>::new(values.into(), nulls);
             columns.push(Arc::new(column.with_data_type(DECIMAL)));
         }

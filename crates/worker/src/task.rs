@@ -16,15 +16,19 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{Instrument as _, debug, info, warn};
 use wattline_clickhouse_sink::ClickHouseError;
 use wattline_kafka::{CommitError, Delivery, TopicPartition};
+use wattline_model::Kind;
 use wattline_parquet_sink::ParquetSinkError;
+use wattline_wire::record::POINT_BYTES;
 
 use self::files::OpenFiles;
 use self::retry::Backoff;
+use crate::columns::Rows;
 use crate::derive::{Counts, Deriver};
 use crate::inputs::Inputs;
 use crate::progress::{ForeignMetadata, Progress};
 use crate::settings::Settings;
 use crate::sinks::{Files, Offsets, RejectedTopic, Tables};
+use crate::told::Told;
 use crate::trace::Tracing;
 use crate::unstored::Unstored;
 use crate::{clock, metrics};
@@ -34,6 +38,8 @@ const TAKE_MAX: usize = 8;
 /// While a batch is open its records may gather for so long: a task that wakes for each of them costs more
 /// than the record.
 const GATHER: Duration = Duration::from_millis(100);
+/// Points of interval data that are decoded before they become rows: as many as a core's own cache has room for.
+const PART_POINTS: usize = 512;
 
 /// What happens to a partition.
 enum Event {
@@ -128,6 +134,17 @@ pub(crate) struct Batch {
     cut: Option<i64>,
     /// The offset of the last record that was taken, in this batch or before.
     taken: Option<i64>,
+}
+
+/// A batch whose rows are known.
+pub(crate) struct Derived {
+    pub rows: Rows,
+    pub counts: Counts,
+    pub told: Told,
+    /// When it was cut.
+    pub began: Instant,
+    /// The time of its first record.
+    pub first_time_ms: i64,
 }
 
 impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
@@ -238,37 +255,87 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         self.batch.cut = None;
         let Some(last_record) = records.last() else { return Ok(()) };
         let last = last.unwrap_or(last_record.offset);
-        let mut inputs =
-            Inputs::with_capacity(records.len(), records.iter().map(|record| record.value.len()).sum());
-        for record in &records {
-            inputs.push(record.offset, record.time_ms, &record.value);
-        }
         self.tracing.batch(&self.partition, &records);
-        let log = self.tracing.log(&inputs);
-        let stored = self.store(&inputs, last).instrument(log.clone()).await;
-        if let Err(cause) = &stored {
-            log.in_scope(|| info!(partition = %self.partition, %cause, "the batch was not written"));
-        }
+        let stored = self.store_records(records, last).await;
         self.tracing.batch_ended(&stored);
         stored
     }
 
-    /// Derives the rows of a batch that ends with the offset `last`, and gives them to both sinks.
-    pub(crate) async fn store(&mut self, inputs: &Inputs<'_>, last: i64) -> Result<(), TaskError> {
-        let Some(first) = inputs.requests().first() else { return Ok(()) };
-        let began = Instant::now();
+    async fn store_records(&mut self, records: Vec<Delivery>, last: i64) -> Result<(), TaskError> {
+        let Some(first) = records.first() else { return Ok(()) };
+        let (began, first_time_ms) = (Instant::now(), first.time_ms);
+        let mut told = Told::default();
+        let (log, derived) = match self.deriver.kind() {
+            Kind::Battery => {
+                let reported = self.reported(&records, &mut told);
+                (self.tracing.log(first.offset, last, &told), reported)
+            }
+            Kind::BatteryCounter => {
+                let mut inputs = Inputs::with_capacity(value_bytes(&records));
+                for record in &records {
+                    inputs.push(record.offset, record.time_ms, &record.value);
+                }
+                told.add(inputs.requests());
+                let log = self.tracing.log(first.offset, last, &told);
+                let derived = self.derived(&inputs, last).instrument(log.clone()).await;
+                inputs.keep();
+                (log, derived)
+            }
+        };
+        // Nothing but the rows waits for ClickHouse: several batches do, and what is given back early is in a near cache
+        // yet when the next batch takes it.
+        drop(records);
+        let storing = async {
+            let (rows, counts) = derived?;
+            self.store(Derived { rows, counts, told, began, first_time_ms }, last).await
+        };
+        let stored = storing.instrument(log.clone()).await;
+        if let Err(cause) = &stored {
+            log.in_scope(|| info!(partition = %self.partition, %cause, "the batch was not written"));
+        }
+        stored
+    }
+
+    /// The rows of interval data, part by part.
+    fn reported(&self, records: &[Delivery], told: &mut Told) -> Result<(Rows, Counts), TaskError> {
+        let mut reported = self.deriver.reported(value_bytes(records) / POINT_BYTES);
+        let mut part = Inputs::with_capacity(0);
+        for record in records {
+            part.push(record.offset, record.time_ms, &record.value);
+            if part.points().len() >= PART_POINTS {
+                reported.add(&part);
+                told.add(part.requests());
+                part.clear();
+            }
+        }
+        reported.add(&part);
+        told.add(part.requests());
+        part.keep();
+        Ok(reported.finish()?)
+    }
+
+    /// The rows of a batch that ends with the offset `last`.
+    pub(crate) async fn derived(
+        &mut self,
+        inputs: &Inputs<'_>,
+        last: i64,
+    ) -> Result<(Rows, Counts), TaskError> {
+        let Some(first) = inputs.requests().first() else { return Ok(Default::default()) };
         let devices = self.deriver.devices(inputs);
         // Rows of this batch may be in ClickHouse already, from the owner before.
         let is_redo = self.progress.is_some_and(|progress| {
             last < progress.clickhouse.done || progress.clickhouse.announced.is_some()
         });
         let looked_up = self.look_up(&devices, first.offset, is_redo).await?;
-        let (rows, counts) = self.deriver.rows(inputs, &devices, looked_up)?;
+        Ok(self.deriver.rows(inputs, &devices, looked_up)?)
+    }
+
+    /// Gives a batch that ends with the offset `last` to both sinks.
+    pub(crate) async fn store(&mut self, batch: Derived, last: i64) -> Result<(), TaskError> {
+        let Derived { rows, counts, told, began, first_time_ms } = batch;
         if self.progress.is_some_and(|progress| last >= progress.clickhouse.done) {
             self.write_tables(&rows, last).await?;
-            let now_ms = clock::now_ms();
-            let received = inputs.requests().iter().filter_map(|request| request.header.ok());
-            metrics::fresh(&self.partition, received.map(|header| now_ms - header.received_at_ms));
+            metrics::fresh(&self.partition, clock::now_ms(), &told.received_at_ms);
             metrics::batch_stored(&self.partition, &counts, self.deriver.remembered(), began.elapsed());
             let Counts { points, rejected, .. } = counts;
             debug!(partition = %self.partition, points, rejected, "stored");
@@ -277,7 +344,7 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
             }
         }
         self.shared.unstored.in_clickhouse();
-        self.append_files(&rows, first.time_ms, last)?;
+        self.append_files(&rows, first_time_ms, last)?;
         let is_announced = self.progress.is_some_and(|progress| progress.parquet.announced.is_some());
         let bytes: usize =
             self.open.iter().flat_map(|open| &open.parts).map(|(_, part)| self.files.bytes(part)).sum();
@@ -307,6 +374,10 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
             }
         }
     }
+}
+
+fn value_bytes(records: &[Delivery]) -> usize {
+    records.iter().map(|record| record.value.len()).sum()
 }
 
 /// Waits for its turn to write so many bytes of records. A batch's rows and bodies are several times as large as

@@ -9,10 +9,7 @@ use wattline_clickhouse_sink::Table;
 use wattline_kafka::{Delivery, TopicPartition};
 use wattline_traces::{KeyValue, LINKS_MAX, Span, SpanContext, SpanKind, Traces};
 
-use crate::inputs::{Input, Inputs};
-
-/// Requests that a log line names.
-const REQUESTS_MAX: usize = 8;
+use crate::told::Told;
 
 /// What is traced of a partition; nothing where traces are off.
 #[derive(Debug, Default)]
@@ -61,14 +58,13 @@ impl Tracing {
     }
 
     /// A span of the log, which gives its lines what the batch is of.
-    pub(crate) fn log(&self, inputs: &Inputs<'_>) -> tracing::Span {
-        let requests = inputs.requests();
+    pub(crate) fn log(&self, first: i64, last: i64, told: &Told) -> tracing::Span {
         // At the highest level, so that lines of every level have it.
         let span = tracing::error_span!(
             "batch",
-            first = requests.first().map(|request| request.offset),
-            last = requests.last().map(|request| request.offset),
-            requests = %Requests(requests),
+            first,
+            last,
+            requests = %told,
             trace_id = tracing::field::Empty,
         );
         if let Some(current) = &self.current {
@@ -148,28 +144,4 @@ fn clickhouse(operation: &'static str, table: &'static str, size: KeyValue) -> V
         KeyValue::new("db.collection.name", table),
         size,
     ]
-}
-
-/// The ids of the requests that the points are of: the first ones, and how many follow.
-struct Requests<'a>(&'a [Input<'a>]);
-
-impl fmt::Display for Requests<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut before = None;
-        let mut named = 0;
-        for (at, input) in self.0.iter().enumerate() {
-            // A record that cannot be decoded names none.
-            let Ok(id) = input.header.map(|header| header.request_id) else { continue };
-            if before == Some(id) {
-                continue;
-            }
-            if named == REQUESTS_MAX {
-                return write!(f, " and {} more", self.0.len() - at);
-            }
-            let space = if named == 0 { "" } else { " " };
-            write!(f, "{space}{id}")?;
-            (before, named) = (Some(id), named + 1);
-        }
-        Ok(())
-    }
 }

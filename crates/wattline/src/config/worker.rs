@@ -39,7 +39,7 @@ impl Default for Worker {
             prefetch_bytes_max: 32 << 20,
             queue_bytes_max: 2 << 20,
             flush_ms: 1_000,
-            flush_bytes_max: 1 << 20,
+            flush_bytes_max: 2 << 20,
             writing_bytes_max: 8 << 20,
             cache_devices_max: 1_000_000,
             stop_timeout_ms: 15_000,

@@ -14,6 +14,7 @@ use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 use wattline_clickhouse_sink::ClickHouse;
 use wattline_kafka::{CommitError, Connection, Delivery, Reader, TopicPartition};
 use wattline_model::Kind;
@@ -24,7 +25,8 @@ use crate::derive::Deriver;
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::sinks::{Offsets, RejectedTopic};
-use crate::task::{Batch, Shared, Task, TaskError, queue_bytes};
+use crate::task::{Batch, Derived, Shared, Task, TaskError, queue_bytes};
+use crate::told::Told;
 use crate::trace::Tracing;
 
 /// Records that are read ahead; the reader waits when there are so many.
@@ -32,7 +34,7 @@ const RECORDS_AHEAD_MAX: usize = 64;
 /// Batches of a Parquet file that are read ahead.
 const READS_AHEAD_MAX: usize = 2;
 /// Points of a batch from Parquet: about as many as `flush_bytes_max` has of records.
-const POINTS_PER_BATCH: usize = 16_384;
+const POINTS_PER_BATCH: usize = 22_000;
 
 /// Where everything is computed to.
 pub struct Rebuild {
@@ -182,10 +184,13 @@ async fn store(
     task: &mut Task<Nowhere, ClickHouse, Store, Nowhere>,
     rows: &[StoredRow],
 ) -> Result<(), TaskError> {
-    match rows.last() {
-        Some(last) => task.store(&inputs(rows), last.position.offset).await,
-        None => Ok(()),
-    }
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
+    let (began, first_time_ms) = (Instant::now(), first.received_at_ms);
+    let (inputs, last) = (inputs(rows), last.position.offset);
+    let mut told = Told::default();
+    told.add(inputs.requests());
+    let (rows, counts) = task.derived(&inputs, last).await?;
+    task.store(Derived { rows, counts, told, began, first_time_ms }, last).await
 }
 
 /// Hands over the points of a partition in the order of their places, each once. Ranges that overlap hold the

@@ -17,7 +17,7 @@ use crate::inputs::Inputs;
 pub(super) struct StoredRow {
     pub position: Position,
     client_id: String,
-    received_at_ms: i64,
+    pub received_at_ms: i64,
     point: Point<'static>,
 }
 
