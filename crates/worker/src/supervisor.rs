@@ -246,6 +246,7 @@ impl Worker {
             tracing: Tracing::new(self.traces.clone(), &self.settings.group),
             writing: Arc::clone(&self.writing),
             progress,
+            untold_since: None,
             batch: Batch::default(),
             open: None,
         };

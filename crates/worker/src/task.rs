@@ -49,6 +49,8 @@ enum Event {
     FlushDue,
     /// The files are old enough to be finished.
     FilesDue,
+    /// What is done waits for the next commit for long enough.
+    CommitDue,
     /// The partition goes away, in order: write what is there.
     Stop,
 }
@@ -120,6 +122,9 @@ pub(crate) struct Task<O, T, F: Files, R> {
     pub writing: Arc<Semaphore>,
     /// None until the first record of a partition that begins.
     pub progress: Option<Progress>,
+    /// Since when Kafka has not been told of what is done. The next announcement tells it too, and there is one soon as a
+    /// rule: a commit costs as much as some hundred points.
+    pub untold_since: Option<Instant>,
     pub batch: Batch,
     pub open: Option<OpenFiles<F::Part>>,
 }
@@ -173,11 +178,16 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
                 }
                 Event::FlushDue => self.flush(None).await?,
                 Event::FilesDue => self.finish_files().await?,
+                Event::CommitDue => self.commit().await?,
                 Event::Stop => {
                     if self.batch_may_end() {
                         self.flush(None).await?;
                     }
-                    return self.finish_files().await;
+                    self.finish_files().await?;
+                    return match self.untold_since {
+                        Some(_) => self.commit().await,
+                        None => Ok(()),
+                    };
                 }
             }
         }
@@ -198,11 +208,13 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
             .as_ref()
             .filter(|_| self.files_may_end())
             .map(|open| open.since + self.settings.file_after);
+        let commit_at = self.untold_since.map(|since| since + 2 * self.settings.flush_after);
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => Event::Stop,
             () = until(flush_at) => Event::FlushDue,
             () = until(files_at) => Event::FilesDue,
+            () = until(commit_at) => Event::CommitDue,
             count = more(records, taken, more_at) => match count {
                 0 => Event::Stop,
                 _ => Event::Records,
@@ -354,13 +366,17 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         Ok(())
     }
 
+    /// Tells Kafka how far the sinks are.
     async fn commit(&mut self) -> Result<(), TaskError> {
         let Some(progress) = self.progress else { return Ok(()) };
         let _span = self.tracing.commit(&self.partition, progress.offset());
         let mut backoff = Backoff::new(&self.settings);
         loop {
             match self.offsets.commit(progress.offset(), progress.to_string()).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.untold_since = None;
+                    return Ok(());
+                }
                 Err(CommitError::NotOurs) => {
                     info!(partition = %self.partition, "the partition went to another worker");
                     return Err(TaskError::NotOurs);

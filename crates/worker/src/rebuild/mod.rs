@@ -159,6 +159,7 @@ impl Rebuild {
             tracing: Tracing::default(),
             writing: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
             progress: Some(Progress::at(0)),
+            untold_since: None,
             batch: Batch::default(),
             open: None,
         }

@@ -16,7 +16,7 @@ use wattline_kafka::{Delivery, TopicPartition};
 use wattline_model::Kind;
 
 use crate::derive::Deriver;
-use crate::progress::Progress;
+use crate::progress::{Progress, SinkProgress};
 use crate::settings::Settings;
 use crate::task::{Batch, Shared, Task, TaskError, queue_bytes};
 use crate::trace::Tracing;
@@ -108,6 +108,7 @@ async fn own(
         tracing: Tracing::default(),
         writing: Arc::new(Semaphore::new(8)),
         progress,
+        untold_since: None,
         batch: Batch::default(),
         open: None,
     };
@@ -143,17 +144,20 @@ async fn own(
         None => {
             // The last owner reads to the end, then stops in order.
             let deadline = tokio::time::Instant::now() + Duration::from_secs(3_600);
+            let last = log.last().map_or(0, |entry| entry.offset);
             loop {
                 sleep(Duration::from_secs(20)).await;
                 assert!(tokio::time::Instant::now() < deadline, "the last owner does not get to the end");
                 assert!(!running.is_finished(), "the last owner ended early: {:?}", running.await);
-                let last = log.last().map_or(0, |entry| entry.offset);
                 let is_taken =
                     is_fed.load(Ordering::Relaxed) && shared.queued_bytes.load(Ordering::Relaxed) == 0;
                 if is_taken && shared.stored_to.load(Ordering::Relaxed) > last {
                     break;
                 }
             }
+            // No batch comes any more whose announcement would tell Kafka of the last one.
+            sleep(3 * settings().flush_after).await;
+            assert_eq!(clickhouse_done(world), last + 1, "Kafka hears soon of what is done");
             stop.send_replace(true);
             running.await.expect("no panic").expect("a healed world");
             None
@@ -202,6 +206,14 @@ async fn own(
     }
     world.lock().drop_temporary_files(generation);
     handed_back
+}
+
+/// As the group has it; an announced range is not done.
+fn clickhouse_done(world: &World) -> i64 {
+    let (offset, metadata) = world.lock().committed().expect("an owner that stored something");
+    let SinkProgress { done, announced } =
+        Progress::parse(offset, &metadata).expect("our own metadata").clickhouse;
+    if announced.is_some() { 0 } else { done }
 }
 
 fn run(seed: u64) {

@@ -34,7 +34,7 @@ pub const STEPS: [(&str, &str); 9] = [
     ("clickhouse-rejected-written", "the rejected of a range are in ClickHouse"),
     ("clickhouse-intervals-written", "the intervals of a range are in ClickHouse"),
     ("clickhouse-readings-written", "the readings of a range are in ClickHouse"),
-    ("clickhouse-done", "a range is committed as done in ClickHouse"),
+    ("clickhouse-done", "a range is done in ClickHouse, and Kafka has not been told"),
     ("parquet-announced", "a range is announced for Parquet"),
     ("parquet-sealed", "a Parquet file is on disk under its temporary name"),
     ("parquet-renamed", "a Parquet file is in its place"),
