@@ -184,10 +184,10 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
                         self.flush(None).await?;
                     }
                     self.finish_files().await?;
-                    return match self.untold_since {
-                        Some(_) => self.commit().await,
-                        None => Ok(()),
-                    };
+                    if self.untold_since.is_some() {
+                        self.commit().await?;
+                    }
+                    return Ok(());
                 }
             }
         }
@@ -312,16 +312,14 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
     fn reported(&self, records: &[Delivery], told: &mut Told) -> Result<(Rows, Counts), TaskError> {
         let mut reported = self.deriver.reported(value_bytes(records) / POINT_BYTES);
         let mut part = Inputs::with_capacity(0);
-        for record in records {
+        for (number, record) in (1..).zip(records) {
             part.push(record.offset, record.time_ms, &record.value);
-            if part.points().len() >= PART_POINTS {
+            if part.points().len() >= PART_POINTS || number == records.len() {
                 reported.add(&part);
                 told.add(part.requests());
                 part.clear();
             }
         }
-        reported.add(&part);
-        told.add(part.requests());
         part.keep();
         Ok(reported.finish()?)
     }
