@@ -44,6 +44,10 @@ impl Bits {
         }
     }
 
+    pub(crate) fn get(&self, row: usize) -> bool {
+        u64::from_le(self.words[row / BLOCK]) >> (row % BLOCK) & 1 == 1
+    }
+
     pub(crate) fn finish(self) -> BooleanBuffer {
         BooleanBuffer::new(Buffer::from_vec(self.words), 0, self.rows)
     }
@@ -64,6 +68,7 @@ mod tests {
         for size in [BLOCK, 1, 7, BLOCK - 1] {
             let mut bits = Bits::with_capacity(rows.len());
             rows.chunks(size).for_each(|block| bits.block(block.iter().copied()));
+            assert!((0..rows.len()).all(|row| bits.get(row) == rows[row]), "blocks of {size}");
             assert_eq!(bits.finish().iter().collect::<Vec<_>>(), rows, "blocks of {size}");
         }
     }

@@ -1,7 +1,6 @@
 //! The records of a batch, or of a part of it, decoded.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 use wattline_model::{Point, Position};
 use wattline_wire::record::{self, Header, RecordError};
@@ -23,7 +22,7 @@ pub(crate) struct Input<'a> {
     pub time_ms: i64,
     pub bytes: &'a [u8],
     pub header: Result<Header<'a>, RecordError>,
-    /// Where among the points of the batch its own are.
+    /// Where among all points its own are.
     pub points: Range<usize>,
     indexes: Indexes,
 }
@@ -36,28 +35,10 @@ enum Indexes {
     Each(Vec<i32>),
 }
 
-/// Memory of points that are done with. It is megabytes for a batch, which the processor's caches have as long as one batch
-/// after the other uses the same, and which cost more than decoding them where each takes fresh ones.
-static KEPT: Mutex<Vec<Vec<Point<'static>>>> = Mutex::new(Vec::new());
-/// As many batches as are likely to be decoded at one time.
-const KEPT_MAX: usize = 4;
-
 impl<'a> Inputs<'a> {
-    /// For records that have so many bytes together. `keep` gives its memory to the next ones.
-    pub fn with_capacity(bytes: usize) -> Self {
-        let kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut points: Vec<Point<'a>> = kept.unwrap_or_default();
-        points.reserve(bytes / record::POINT_BYTES);
-        Inputs { requests: Vec::new(), points }
-    }
-
-    /// Ends them, and keeps their memory.
-    pub fn keep(self) {
-        let memory = emptied(self.points);
-        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < KEPT_MAX {
-            kept.push(memory);
-        }
+    /// With room for so many points.
+    pub fn with_capacity(points: usize) -> Self {
+        Inputs { requests: Vec::new(), points: Vec::with_capacity(points) }
     }
 
     /// Adds a record as Kafka has it.
@@ -99,9 +80,14 @@ impl<'a> Inputs<'a> {
     }
 
     /// Leaves nothing but the room.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.requests.clear();
         self.points.clear();
+    }
+
+    /// How many points there are.
+    pub fn count(&self) -> usize {
+        self.points.len()
     }
 
     pub(crate) fn requests(&self) -> &[Input<'a>] {
@@ -113,11 +99,10 @@ impl<'a> Inputs<'a> {
         &self.points
     }
 
-    /// The points of one of the requests, each with its place in Kafka and its number among those of the batch.
-    pub(crate) fn points_of(&self, input: &Input<'a>) -> impl Iterator<Item = (usize, Position, &Point<'a>)> {
+    /// The points of one of the requests, each with its place in Kafka.
+    pub(crate) fn points_of(&self, input: &Input<'a>) -> impl Iterator<Item = (Position, &Point<'a>)> {
         let positions = (0..input.points.len()).map(|at| input.position(at));
-        let points = input.points.clone().zip(&self.points[input.points.clone()]);
-        positions.zip(points).map(|(position, (at, point))| (at, position, point))
+        positions.zip(&self.points[input.points.clone()])
     }
 }
 
@@ -129,24 +114,5 @@ impl Input<'_> {
             Indexes::Each(indexes) => indexes[at],
         };
         Position { offset: self.offset, index }
-    }
-}
-
-/// The same memory without its points, and so without what they borrowed.
-fn emptied(mut points: Vec<Point<'_>>) -> Vec<Point<'static>> {
-    points.clear();
-    points.into_iter().map_while(|_| None).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn points_that_are_done_with_leave_their_memory_behind() {
-        let points = Inputs::with_capacity(1 << 20).points;
-        let memory = (points.as_ptr().addr(), points.capacity());
-        let left = emptied(points);
-        assert_eq!((left.as_ptr().addr(), left.capacity()), memory);
     }
 }

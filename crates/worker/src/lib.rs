@@ -7,6 +7,7 @@ mod bits;
 mod clock;
 mod columns;
 mod derive;
+mod gathered;
 mod inputs;
 mod metrics;
 mod numbers;
@@ -24,7 +25,8 @@ mod unstored;
 mod words;
 
 pub use columns::Rows;
-pub use derive::{Counts, Deriver, Devices, LookedUp, Reported};
+pub use derive::{Counts, Deriver, LookedUp};
+pub use gathered::Gathered;
 pub use inputs::Inputs;
 pub use metrics::describe_metrics;
 pub use progress::{Progress, SinkProgress};

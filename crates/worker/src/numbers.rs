@@ -66,6 +66,17 @@ impl<const N: usize> Decimals<N> {
         }
     }
 
+    /// What a row has in the column of this number.
+    pub(crate) fn get(&self, row: usize, at: usize) -> Option<i64> {
+        let Column { values, present } = &self.0[at];
+        present.get(row).then(|| values[row])
+    }
+
+    /// What a row has in all columns, and 0 where it has nothing.
+    pub(crate) fn row(&self, row: usize) -> [i64; N] {
+        self.0.each_ref().map(|column| column.values[row])
+    }
+
     pub(crate) fn finish(self, columns: &mut Vec<ArrayRef>) {
         for Column { values, present } in self.0 {
             let nulls = present.nulls();

@@ -16,7 +16,6 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{Instrument as _, debug, info, warn};
 use wattline_clickhouse_sink::ClickHouseError;
 use wattline_kafka::{CommitError, Delivery, TopicPartition};
-use wattline_model::Kind;
 use wattline_parquet_sink::ParquetSinkError;
 use wattline_wire::record::POINT_BYTES;
 
@@ -24,6 +23,7 @@ use self::files::OpenFiles;
 use self::retry::Backoff;
 use crate::columns::Rows;
 use crate::derive::{Counts, Deriver};
+use crate::gathered::Gathered;
 use crate::inputs::Inputs;
 use crate::progress::{ForeignMetadata, Progress};
 use crate::settings::Settings;
@@ -38,7 +38,7 @@ const TAKE_MAX: usize = 8;
 /// While a batch is open its records may gather for so long: a task that wakes for each of them costs more
 /// than the record.
 const GATHER: Duration = Duration::from_millis(100);
-/// Points of interval data that are decoded before they become rows: as many as a core's own cache has room for.
+/// Points that are decoded before they become rows: as many as a core's own cache has room for.
 const PART_POINTS: usize = 512;
 
 /// What happens to a partition.
@@ -275,25 +275,10 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
 
     async fn store_records(&mut self, records: Vec<Delivery>, last: i64) -> Result<(), TaskError> {
         let Some(first) = records.first() else { return Ok(()) };
-        let (began, first_time_ms) = (Instant::now(), first.time_ms);
-        let mut told = Told::default();
-        let (log, derived) = match self.deriver.kind() {
-            Kind::Battery => {
-                let reported = self.reported(&records, &mut told);
-                (self.tracing.log(first.offset, last, &told), reported)
-            }
-            Kind::BatteryCounter => {
-                let mut inputs = Inputs::with_capacity(value_bytes(&records));
-                for record in &records {
-                    inputs.push(record.offset, record.time_ms, &record.value);
-                }
-                told.add(inputs.requests());
-                let log = self.tracing.log(first.offset, last, &told);
-                let derived = self.derived(&inputs, last).instrument(log.clone()).await;
-                inputs.keep();
-                (log, derived)
-            }
-        };
+        let (began, first_time_ms, first) = (Instant::now(), first.time_ms, first.offset);
+        let (gathered, told) = self.gathered(&records);
+        let log = self.tracing.log(first, last, &told);
+        let derived = self.derived(gathered, first, last).instrument(log.clone()).await;
         // Nothing but the rows waits for ClickHouse: several batches do, and what is given back early is in a near cache
         // yet when the next batch takes it.
         drop(records);
@@ -308,36 +293,36 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         stored
     }
 
-    /// The rows of interval data, part by part.
-    fn reported(&self, records: &[Delivery], told: &mut Told) -> Result<(Rows, Counts), TaskError> {
-        let mut reported = self.deriver.reported(value_bytes(records) / POINT_BYTES);
-        let mut part = Inputs::with_capacity(0);
+    /// The points of a batch, part by part.
+    fn gathered<'a>(&self, records: &'a [Delivery]) -> (Gathered<'a>, Told) {
+        let bytes: usize = records.iter().map(|record| record.value.len()).sum();
+        let (mut gathered, mut told) = (self.deriver.gather(bytes / POINT_BYTES), Told::default());
+        let mut part = Inputs::with_capacity(PART_POINTS);
         for (number, record) in (1..).zip(records) {
             part.push(record.offset, record.time_ms, &record.value);
-            if part.points().len() >= PART_POINTS || number == records.len() {
-                reported.add(&part);
+            if part.count() >= PART_POINTS || number == records.len() {
+                gathered.add(&part);
                 told.add(part.requests());
                 part.clear();
             }
         }
-        part.keep();
-        Ok(reported.finish()?)
+        (gathered, told)
     }
 
-    /// The rows of a batch that ends with the offset `last`.
+    /// The rows of a batch from one offset to another.
     pub(crate) async fn derived(
         &mut self,
-        inputs: &Inputs<'_>,
+        mut batch: Gathered<'_>,
+        first: i64,
         last: i64,
     ) -> Result<(Rows, Counts), TaskError> {
-        let Some(first) = inputs.requests().first() else { return Ok(Default::default()) };
-        let devices = self.deriver.devices(inputs);
         // Rows of this batch may be in ClickHouse already, from the owner before.
         let is_redo = self.progress.is_some_and(|progress| {
             last < progress.clickhouse.done || progress.clickhouse.announced.is_some()
         });
-        let looked_up = self.look_up(&devices, first.offset, is_redo).await?;
-        Ok(self.deriver.rows(inputs, &devices, looked_up)?)
+        let wanted = self.deriver.wanted(&mut batch);
+        let looked_up = self.look_up(&wanted, first, is_redo).await?;
+        Ok(self.deriver.rows(batch, looked_up)?)
     }
 
     /// Gives a batch that ends with the offset `last` to both sinks.
@@ -388,10 +373,6 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
             }
         }
     }
-}
-
-fn value_bytes(records: &[Delivery]) -> usize {
-    records.iter().map(|record| record.value.len()).sum()
 }
 
 /// Waits for its turn to write so many bytes of records. A batch's rows and bodies are several times as large as

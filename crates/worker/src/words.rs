@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow_array::builder::StringBuilder;
 use arrow_array::types::{Int8Type, Int32Type};
 use arrow_array::{ArrayRef, DictionaryArray, Int8Array, Int32Array, StringArray};
 use arrow_buffer::NullBuffer;
@@ -48,6 +49,10 @@ impl Names {
         }
     }
 
+    pub(crate) fn get(&self, row: usize) -> &str {
+        &self.names[self.places[row] as usize]
+    }
+
     fn place(&mut self, name: &str) -> i32 {
         if let Some(&before) = self.places.last()
             && self.names[before as usize] == name
@@ -68,6 +73,15 @@ impl Names {
         let places = Int32Array::from(std::mem::take(&mut self.places));
         Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(places, names)?))
     }
+}
+
+/// The text of a row of a column that is not whole yet.
+pub(crate) fn text(column: &StringBuilder, row: usize) -> Option<&str> {
+    if column.validity_slice().is_some_and(|bits| bits[row / 8] >> (row % 8) & 1 == 0) {
+        return None;
+    }
+    let offsets = column.offsets_slice();
+    std::str::from_utf8(&column.values_slice()[offsets[row] as usize..offsets[row + 1] as usize]).ok()
 }
 
 /// A column with one text in all rows.

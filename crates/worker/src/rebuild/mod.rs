@@ -187,10 +187,12 @@ async fn store(
 ) -> Result<(), TaskError> {
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
     let (began, first_time_ms) = (Instant::now(), first.received_at_ms);
-    let (inputs, last) = (inputs(rows), last.position.offset);
-    let mut told = Told::default();
+    let (first, last) = (first.position.offset, last.position.offset);
+    let (inputs, mut told) = (inputs(rows), Told::default());
     told.add(inputs.requests());
-    let (rows, counts) = task.derived(&inputs, last).await?;
+    let mut gathered = task.deriver.gather(rows.len());
+    gathered.add(&inputs);
+    let (rows, counts) = task.derived(gathered, first, last).await?;
     task.store(Derived { rows, counts, told, began, first_time_ms }, last).await
 }
 

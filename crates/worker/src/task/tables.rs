@@ -11,7 +11,7 @@ use wattline_kafka::TopicPartition;
 use super::retry::{Backoff, after_failure};
 use super::{Task, TaskError};
 use crate::columns::Rows;
-use crate::derive::{Devices, LookedUp};
+use crate::derive::LookedUp;
 use crate::progress::SinkProgress;
 use crate::sinks::{Files, Offsets, RejectedTopic, Tables};
 
@@ -35,11 +35,10 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
 
     pub(super) async fn look_up(
         &mut self,
-        devices: &Devices<'_>,
+        wanted: &[Around<'_>],
         first: i64,
         is_redo: bool,
     ) -> Result<LookedUp, TaskError> {
-        let wanted: Vec<Around<'_>> = devices.wanted().collect();
         if wanted.is_empty() {
             return Ok(LookedUp::default());
         }
@@ -49,7 +48,7 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
         loop {
             let found = async {
                 // In this order: a reading that a late zombie displaces in between is found twice, not never.
-                let stored = self.tables.neighbours(topic, *partition, first, &wanted).await?;
+                let stored = self.tables.neighbours(topic, *partition, first, wanted).await?;
                 let displaced = match is_redo {
                     true => self.tables.displaced(topic, *partition, first).await?,
                     false => Vec::new(),

@@ -1,7 +1,10 @@
 //! Rows as Arrow columns: one `RecordBatch` a table, for both sinks.
 //!
-//! Rows wait until they are a block, which goes into one column after the other: a row that went into all its 30 columns
-//! by itself would ask each of them for room.
+//! Rows come in blocks, which go into one column after the other: a row that went into all its 30 columns by itself would
+//! ask each of them for room.
+
+mod intervals;
+mod readings;
 
 use std::sync::{Arc, LazyLock};
 
@@ -9,11 +12,11 @@ use arrow_array::builder::{BinaryBuilder, StringBuilder};
 use arrow_array::types::{Int32Type, Int64Type, UInt64Type};
 use arrow_array::{ArrayRef, BooleanArray, Int32Array, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
-use wattline_model::{
-    COUNTERS, Interval, Limits, Mode, Point, Position, Quality, Quantity, RejectReason, Source,
-};
+use wattline_model::{COUNTERS, Mode, Point, Position, Quality, Quantity, RejectReason, Source};
 
-use crate::bits::{BLOCK, Bits};
+pub(crate) use self::intervals::{DerivedIntervals, DerivedRow, ReportedIntervals};
+pub(crate) use self::readings::Readings;
+use crate::bits::Bits;
 use crate::numbers::{DECIMAL, Decimals, numbers, times};
 use crate::words::{self, Names, constant, words};
 
@@ -117,7 +120,7 @@ fn array(builder: &mut dyn arrow_array::builder::ArrayBuilder) -> ArrayRef {
     builder.finish()
 }
 
-/// How the device was: the `last_*` columns, the raw data, and when the gateway had it.
+/// How the device was: the `last_*` columns and the raw data.
 struct State {
     is_online: Bits,
     is_grid_online: Bits,
@@ -126,7 +129,6 @@ struct State {
     has_mode: Bits,
     last: Decimals<{ LAST.len() }>,
     oem_raw_data: StringBuilder,
-    received_at_ms: Vec<i64>,
 }
 
 impl State {
@@ -139,13 +141,10 @@ impl State {
             has_mode: Bits::with_capacity(rows),
             last: Decimals::with_capacity(rows),
             oem_raw_data: StringBuilder::with_capacity(rows, 0),
-            received_at_ms: Vec::with_capacity(rows),
         }
     }
 
-    /// Points, each with the time at which the gateway had it.
-    fn block<'a>(&mut self, rows: impl ExactSizeIterator<Item = (&'a Point<'a>, i64)> + Clone) {
-        let points = rows.clone().map(|(point, _)| point);
+    fn block<'a>(&mut self, points: impl ExactSizeIterator<Item = &'a Point<'a>> + Clone) {
         self.is_online.block(points.clone().map(|point| point.last_is_online));
         self.is_grid_online.block(points.clone().map(|point| point.last_is_grid_online == Some(true)));
         self.knows_grid.block(points.clone().map(|point| point.last_is_grid_online.is_some()));
@@ -157,18 +156,16 @@ impl State {
         } else {
             points.for_each(|point| self.oem_raw_data.append_option(point.oem_raw_data.as_deref()));
         }
-        self.received_at_ms.extend(rows.map(|(_, received_at_ms)| received_at_ms));
     }
 
-    fn finish(mut self, columns: &mut Vec<ArrayRef>) -> Result<(), ArrowError> {
-        columns.push(flags(self.is_online));
+    fn finish(mut self) -> Result<Vec<ArrayRef>, ArrowError> {
+        let mut columns = vec![flags(self.is_online)];
         let knows_grid = self.knows_grid.nulls();
         columns.push(Arc::new(BooleanArray::new(self.is_grid_online.finish(), knows_grid)));
         columns.push(words(self.mode, self.has_mode.nulls(), &MODES)?);
-        self.last.finish(columns);
+        self.last.finish(&mut columns);
         columns.push(array(&mut self.oem_raw_data));
-        columns.push(times(self.received_at_ms));
-        Ok(())
+        Ok(columns)
     }
 }
 
@@ -197,7 +194,7 @@ impl Place {
         }
     }
 
-    /// Rows that their own points gave.
+    /// Rows that the points there gave.
     fn block(&mut self, rows: impl Iterator<Item = Position> + Clone) {
         self.offsets.extend(rows.clone().map(|position| position.offset));
         self.indexes.extend(rows.clone().map(|position| position.index));
@@ -211,13 +208,19 @@ impl Place {
         self.versions.push(cause.version());
     }
 
-    fn finish(self, columns: &mut Vec<ArrayRef>, rows: usize) -> Result<(), ArrowError> {
-        columns.push(constant(&self.topic, rows)?);
-        columns.push(Arc::new(Int32Array::from_value(self.partition, rows)));
-        columns.push(numbers::<Int64Type>(self.offsets));
-        columns.push(numbers::<Int32Type>(self.indexes));
-        columns.push(numbers::<UInt64Type>(self.versions));
-        Ok(())
+    fn position(&self, row: usize) -> Position {
+        Position { offset: self.offsets[row], index: self.indexes[row] }
+    }
+
+    fn finish(self) -> Result<[ArrayRef; 5], ArrowError> {
+        let rows = self.offsets.len();
+        Ok([
+            constant(&self.topic, rows)?,
+            Arc::new(Int32Array::from_value(self.partition, rows)),
+            numbers::<Int64Type>(self.offsets),
+            numbers::<Int32Type>(self.indexes),
+            numbers::<UInt64Type>(self.versions),
+        ])
     }
 }
 
@@ -240,17 +243,18 @@ struct Ends {
     device_id: StringBuilder,
     time_ms: Vec<i64>,
     state: State,
+    received_at_ms: Vec<i64>,
     place: Place,
 }
 
 /// The same, whole.
-#[derive(Clone)]
 struct EndColumns {
     client_id: ArrayRef,
     device_id: ArrayRef,
     time: ArrayRef,
     state: Vec<ArrayRef>,
-    place: Vec<ArrayRef>,
+    received_at: ArrayRef,
+    place: [ArrayRef; 5],
 }
 
 impl Ends {
@@ -260,202 +264,31 @@ impl Ends {
             device_id: device_ids(rows),
             time_ms: Vec::with_capacity(rows),
             state: State::new(rows),
+            received_at_ms: Vec::with_capacity(rows),
             place: Place::new(topic, partition, rows),
         }
     }
 
-    /// Rows, each with its time.
-    fn block<'a>(&mut self, rows: impl ExactSizeIterator<Item = (End<'a>, i64)> + Clone) {
-        let ends = rows.clone().map(|(end, _)| end);
-        self.client_id.extend(ends.clone().map(|end| end.client_id));
-        ends.clone().for_each(|end| self.device_id.append_value(&end.point.device_id));
-        self.time_ms.extend(rows.map(|(_, time_ms)| time_ms));
-        self.state.block(ends.clone().map(|end| (end.point, end.received_at_ms)));
-        self.place.block(ends.map(|end| end.position));
+    /// Rows, each at the end of its point.
+    fn block(&mut self, rows: &[End<'_>]) {
+        let rows = rows.iter();
+        self.client_id.extend(rows.clone().map(|row| row.client_id));
+        rows.clone().for_each(|row| self.device_id.append_value(&row.point.device_id));
+        self.time_ms.extend(rows.clone().map(|row| row.point.end_ms()));
+        self.state.block(rows.clone().map(|row| row.point));
+        self.received_at_ms.extend(rows.clone().map(|row| row.received_at_ms));
+        self.place.block(rows.map(|row| row.position));
     }
 
     fn finish(mut self) -> Result<EndColumns, ArrowError> {
-        let rows = self.time_ms.len();
-        let (mut state, mut place) = (Vec::new(), Vec::new());
-        self.state.finish(&mut state)?;
-        self.place.finish(&mut place, rows)?;
         Ok(EndColumns {
             client_id: self.client_id.finish()?,
             device_id: array(&mut self.device_id),
             time: times(self.time_ms),
-            state,
-            place,
+            state: self.state.finish()?,
+            received_at: times(self.received_at_ms),
+            place: self.place.finish()?,
         })
-    }
-}
-
-/// Rows of the table of intervals: all of them are reported, or all of them derived.
-pub(crate) struct Intervals<'a> {
-    derived: Vec<IntervalRow<'a>>,
-    source: Source,
-    start_ms: Vec<i64>,
-    energy: Decimals<4>,
-    quality: [Vec<i8>; 4],
-    gap: Bits,
-    /// None where every row ends with the reading that is the row of the same number.
-    ends: Option<Ends>,
-}
-
-/// An interval that was derived from counters.
-pub(crate) struct IntervalRow<'a> {
-    pub interval: Interval,
-    pub end: End<'a>,
-}
-
-impl<'a> Intervals<'a> {
-    /// With room for so many rows.
-    pub(crate) fn new(source: Source, topic: &Arc<str>, partition: i32, rows: usize) -> Self {
-        Intervals { source, ends: Some(Ends::new(topic, partition, rows)), ..Self::of_readings(rows) }
-    }
-
-    /// Of rows that end with the readings of the batch, one with each.
-    pub(crate) fn of_readings(rows: usize) -> Self {
-        Intervals {
-            derived: Vec::new(),
-            source: Source::Counter,
-            start_ms: Vec::with_capacity(rows),
-            energy: Decimals::with_capacity(rows),
-            quality: std::array::from_fn(|_| Vec::with_capacity(rows)),
-            gap: Bits::with_capacity(rows),
-            ends: None,
-        }
-    }
-
-    pub(crate) fn push(&mut self, row: IntervalRow<'a>) {
-        self.derived.push(row);
-        if self.derived.len() == BLOCK {
-            self.block_of_derived();
-        }
-    }
-
-    /// At most `BLOCK` points that are intervals themselves.
-    pub(crate) fn block_of_reported(&mut self, reported: &[End<'_>]) {
-        let rows = reported.len();
-        let points = reported.iter().map(|row| row.point);
-        self.start_ms.extend(points.clone().map(|point| point.time_ms));
-        self.energy.block_of_quantities(points.map(|point| &point.quantities), &COUNTERS);
-        for column in &mut self.quality {
-            column.extend(std::iter::repeat_n(Quality::Reported as i8, rows));
-        }
-        self.gap.block_of_same(false, rows);
-        if let Some(ends) = &mut self.ends {
-            ends.block(reported.iter().map(|row| (*row, row.point.end_ms())));
-        }
-    }
-
-    fn block_of_derived(&mut self) {
-        let rows = self.derived.iter();
-        self.start_ms.extend(rows.clone().map(|row| row.interval.start_ms));
-        self.energy.block(rows.clone(), |row, at| row.interval.energy_mwh[at]);
-        for (at, column) in self.quality.iter_mut().enumerate() {
-            column.extend(rows.clone().map(|row| row.interval.quality[at] as i8));
-        }
-        self.gap.block(rows.clone().map(|row| row.interval.gap));
-        if let Some(ends) = &mut self.ends {
-            ends.block(rows.map(|row| (row.end, row.interval.end_ms)));
-        }
-        self.derived.clear();
-    }
-
-    fn finish(mut self, of_readings: Option<EndColumns>) -> Result<Option<RecordBatch>, ArrowError> {
-        if !self.derived.is_empty() {
-            self.block_of_derived();
-        }
-        let rows = self.start_ms.len();
-        let missing =
-            || ArrowError::InvalidArgumentError("intervals that end with readings lack them".into());
-        let ends = match self.ends {
-            Some(ends) => ends.finish()?,
-            None => of_readings.ok_or_else(missing)?,
-        };
-        let mut columns = vec![
-            ends.client_id,
-            ends.device_id,
-            words(vec![self.source as i8; rows], None, &SOURCES)?,
-            times(self.start_ms),
-            ends.time,
-        ];
-        self.energy.finish(&mut columns);
-        for column in self.quality {
-            columns.push(words(column, None, &QUALITIES)?);
-        }
-        columns.push(flags(self.gap));
-        columns.extend(ends.state);
-        columns.extend(ends.place);
-        batch(&INTERVALS, columns, rows)
-    }
-}
-
-/// Rows of the table of readings.
-pub(crate) struct Readings<'a> {
-    waiting: Vec<End<'a>>,
-    in_chain: Bits,
-    counters: Decimals<4>,
-    limits: [Vec<i64>; LIMITS.len()],
-    modulus: Decimals<1>,
-    ends: Ends,
-}
-
-impl<'a> Readings<'a> {
-    /// With room for so many rows.
-    pub(crate) fn new(topic: &Arc<str>, partition: i32, rows: usize) -> Self {
-        Readings {
-            waiting: Vec::with_capacity(BLOCK),
-            in_chain: Bits::with_capacity(rows),
-            counters: Decimals::with_capacity(rows),
-            limits: std::array::from_fn(|_| Vec::with_capacity(rows)),
-            modulus: Decimals::with_capacity(rows),
-            ends: Ends::new(topic, partition, rows),
-        }
-    }
-
-    pub(crate) fn push(&mut self, row: End<'a>) {
-        self.waiting.push(row);
-        if self.waiting.len() == BLOCK {
-            self.block();
-        }
-    }
-
-    fn block(&mut self) {
-        let rows = self.waiting.iter();
-        let points = rows.clone().map(|row| row.point);
-        self.in_chain.block(points.clone().map(|point| point.quantities.has_all(&COUNTERS)));
-        self.counters.block_of_quantities(points.clone().map(|point| &point.quantities), &COUNTERS);
-        let limits: [fn(&Limits) -> u32; LIMITS.len()] = [
-            |limits| limits.battery_charge_w,
-            |limits| limits.battery_discharge_w,
-            |limits| limits.home_w,
-            |limits| limits.solar_w,
-        ];
-        for (column, limit_w) in self.limits.iter_mut().zip(limits) {
-            column.extend(points.clone().map(|point| i64::from(limit_w(&point.limits))));
-        }
-        let modulus = |modulus_mwh: u64| (modulus_mwh > 0).then_some(modulus_mwh as i64);
-        self.modulus.block(points, |point, _| modulus(point.limits.modulus_mwh));
-        self.ends.block(rows.map(|row| (*row, row.point.time_ms)));
-        self.waiting.clear();
-    }
-
-    /// The rows, and what intervals that end with them have of them.
-    fn finish(mut self) -> Result<(Option<RecordBatch>, EndColumns), ArrowError> {
-        if !self.waiting.is_empty() {
-            self.block();
-        }
-        let rows = self.ends.time_ms.len();
-        let ends = self.ends.finish()?;
-        let whole = ends.clone();
-        let mut columns = vec![ends.client_id, ends.device_id, ends.time, flags(self.in_chain)];
-        self.counters.finish(&mut columns);
-        columns.extend(self.limits.map(numbers::<Int64Type>));
-        self.modulus.finish(&mut columns);
-        columns.extend(ends.state);
-        columns.extend(ends.place);
-        Ok((batch(&READINGS, columns, rows)?, whole))
     }
 }
 
@@ -498,9 +331,9 @@ impl Rejected {
         self.place.push(position, cause);
     }
 
-    fn finish(mut self) -> Result<Option<RecordBatch>, ArrowError> {
+    pub(crate) fn finish(mut self) -> Result<Option<RecordBatch>, ArrowError> {
         let mut columns = vec![self.reason.finish()?, times(self.rejected_at_ms), array(&mut self.record)];
-        self.place.finish(&mut columns, self.rows)?;
+        columns.extend(self.place.finish()?);
         batch(&REJECTED, columns, self.rows)
     }
 }
@@ -511,22 +344,6 @@ pub struct Rows {
     pub intervals: Option<RecordBatch>,
     pub readings: Option<RecordBatch>,
     pub rejected: Option<RecordBatch>,
-}
-
-impl Rows {
-    pub(crate) fn finish(
-        intervals: Intervals<'_>,
-        readings: Readings<'_>,
-        rejected: Rejected,
-    ) -> Result<Self, ArrowError> {
-        let (readings, ends) = readings.finish()?;
-        Ok(Rows { intervals: intervals.finish(Some(ends))?, readings, rejected: rejected.finish()? })
-    }
-
-    /// Of intervals that were reported; there are no readings.
-    pub(crate) fn of_reported(intervals: Intervals<'_>, rejected: Rejected) -> Result<Self, ArrowError> {
-        Ok(Rows { intervals: intervals.finish(None)?, readings: None, rejected: rejected.finish()? })
-    }
 }
 
 fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<Option<RecordBatch>, ArrowError> {
