@@ -328,6 +328,7 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
     /// Gives a batch that ends with the offset `last` to both sinks.
     pub(crate) async fn store(&mut self, batch: Derived, last: i64) -> Result<(), TaskError> {
         let Derived { rows, counts, told, began, first_time_ms } = batch;
+        self.append_files(&rows, first_time_ms, last)?;
         if self.progress.is_some_and(|progress| last >= progress.clickhouse.done) {
             self.write_tables(&rows, last).await?;
             metrics::fresh(&self.partition, clock::now_ms(), &told.received_at_ms);
@@ -339,7 +340,6 @@ impl<O: Offsets, T: Tables, F: Files, R: RejectedTopic> Task<O, T, F, R> {
             }
         }
         self.shared.unstored.in_clickhouse();
-        self.append_files(&rows, first_time_ms, last)?;
         let is_announced = self.progress.is_some_and(|progress| progress.parquet.announced.is_some());
         let bytes: usize =
             self.open.iter().flat_map(|open| &open.parts).map(|(_, part)| self.files.bytes(part)).sum();
