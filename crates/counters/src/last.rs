@@ -46,6 +46,33 @@ impl LastReadings {
         self.young.insert(device, last);
     }
 
+    /// Each as `put` does it, but their waits for memory overlap: a table of many devices is in no cache.
+    pub fn put_all(&mut self, mut devices: impl Iterator<Item = (u128, Last)>) {
+        const AT_ONCE: usize = 32;
+        loop {
+            let mut some = [(0, (0, Counters::default()), false); AT_ONCE];
+            let mut count = 0;
+            for (place, (device, last)) in some.iter_mut().zip(devices.by_ref()) {
+                *place = (device, last, false);
+                count += 1;
+            }
+            let some = &mut some[..count];
+            for (device, _, is_young) in &mut *some {
+                *is_young = self.young.contains_key(device);
+            }
+            for (device, last, is_young) in &*some {
+                match self.young.get_mut(device).filter(|_| *is_young) {
+                    Some(known) => *known = *last,
+                    // Not young when that was looked at, and maybe by now.
+                    None => self.put(*device, *last),
+                }
+            }
+            if count < AT_ONCE {
+                return;
+            }
+        }
+    }
+
     pub fn forget(&mut self, device: u128) {
         self.young.remove(&device);
         self.old.remove(&device);
@@ -100,6 +127,20 @@ mod tests {
                 let bytes = cache.memory_bytes() as u128 / device;
                 assert!(bytes < 200, "{bytes} bytes a device at {device} devices");
             }
+        }
+    }
+
+    #[test]
+    fn many_at_once_are_as_one_after_the_other() {
+        let (mut one, mut all) = (LastReadings::new(40), LastReadings::new(40));
+        for round in 0..20u128 {
+            // More than a generation, and some of them twice.
+            let devices: Vec<(u128, Last)> = (0..60)
+                .map(|device| (round * 7 + device % 50, ((round * 100 + device) as i64, [0; 4])))
+                .collect();
+            devices.iter().for_each(|&(device, last)| one.put(device, last));
+            all.put_all(devices.into_iter());
+            assert!((0..300).all(|device| one.get(device) == all.get(device)), "round {round}");
         }
     }
 

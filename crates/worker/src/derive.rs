@@ -14,7 +14,7 @@ use wattline_counters::{Chain, Inserted, Last, LastReadings, Link, Reading, pair
 use wattline_model::{Kind, Limits, Mode, Point, Position, Quantities, Quantity, RejectReason};
 use wattline_wire::record::{self, Header};
 
-use crate::columns::{DerivedIntervals, DerivedRow, End, Rejected, Rows};
+use crate::columns::{DerivedIntervals, DerivedRow, End, Readings, Rejected, Rows};
 use crate::gathered::{Devices, Gathered, GatheredReadings, GatheredRows, Seen};
 
 /// What ClickHouse knows of the chains of a batch, at positions before it.
@@ -41,7 +41,7 @@ pub struct Deriver {
     topic: Arc<str>,
     partition: i32,
     last: LastReadings,
-    /// How many devices the batch before had: the next one will have about as many.
+    /// How many devices the batch before had, or half as many as those before it: the next one will hardly have more.
     devices_before: usize,
     /// Devices are remembered by a hash; with a secret seed nobody can make two collide.
     seed: u64,
@@ -78,7 +78,7 @@ impl Deriver {
         let (intervals, readings) = match rows {
             GatheredRows::Intervals(intervals) => (intervals.finish()?, None),
             GatheredRows::Readings(gathered) => {
-                self.devices_before = gathered.devices.all.len();
+                self.devices_before = gathered.devices.all.len().max(self.devices_before / 2);
                 let mut derivation = Derivation::new(self, gathered, looked_up, &mut rejected, &mut counts);
                 derivation.run();
                 derivation.remember(&mut self.last);
@@ -104,19 +104,20 @@ fn known(devices: &Devices, stored: &[Stored]) -> Vec<Known> {
         }
     }
     let known = |(device, seen): (usize, &Seen)| match seen.last {
-        Some(last) if !seen.is_wanted() && seen.is_in_order => Known::Last(remembered(last)),
-        Some(last) if !seen.is_wanted() => Known::Chain(Chain::new(vec![remembered(last)])),
-        _ => Known::Chain(chain_of(found.remove(&device).unwrap_or_default())),
+        Some(_) if !seen.is_wanted() && seen.is_in_order => Known::InOrder(None),
+        Some(last) if !seen.is_wanted() => Known::Chain(Box::new(Chain::new(vec![remembered(last)]))),
+        _ => Known::Chain(Box::new(chain_of(found.remove(&device).unwrap_or_default()))),
     };
     devices.all.iter().enumerate().map(known).collect()
 }
 
 /// What is known of a device as the readings of a batch come by.
 enum Known {
-    /// Its readings come in their order, so that its last one is all that the next one needs.
-    Last(Link<Origin>),
+    /// Its readings come in their order, so that its last one is all that the next one needs: the row of it, or none where
+    /// it is the one that was remembered before the batch.
+    InOrder(Option<u32>),
     /// Any reading may come anywhere.
-    Chain(Chain<Origin>),
+    Chain(Box<Chain<Origin>>),
 }
 
 fn remembered((time_ms, counters): Last) -> Link<Origin> {
@@ -131,6 +132,12 @@ fn chain_of(mut links: Vec<Link<Origin>>) -> Chain<Origin> {
     links.sort_unstable_by_key(|link| (link.reading.time_ms, Reverse(link.reading.counters)));
     links.dedup_by_key(|link| link.reading.time_ms);
     Chain::new(links)
+}
+
+/// A row of the batch.
+fn link(readings: &Readings, row: usize) -> Link<Origin> {
+    let payload = Origin { position: readings.position(row), row: Row::Batch(row) };
+    Link { reading: readings.reading(row), payload }
 }
 
 /// The interval between two readings, the second of which has that row.
@@ -214,17 +221,23 @@ impl<'a> Derivation<'a> {
                 self.derive_changed();
             }
             let Some(device) = self.batch.devices.of_row(row) else { continue };
-            let reading = self.batch.readings.reading(row);
-            let link = Link { reading, payload: Origin { position, row: Row::Batch(row) } };
+            let readings = &self.batch.readings;
+            let link = link(readings, row);
             match &mut self.known[device] {
-                Known::Last(last) => {
-                    let received_at_ms = self.batch.readings.received_at_ms(row);
-                    self.intervals.push(derived(last, &link, row, received_at_ms));
-                    *last = link;
+                Known::InOrder(last) => {
+                    let previous = match last.replace(row as u32) {
+                        Some(last) => Some(self::link(readings, last as usize)),
+                        None => self.batch.devices.all[device].last.map(remembered),
+                    };
+                    if let Some(previous) = previous {
+                        let received_at_ms = readings.received_at_ms(row);
+                        self.intervals.push(derived(&previous, &link, row, received_at_ms));
+                    }
                 }
                 Known::Chain(chain) => {
-                    self.counts.late +=
-                        u64::from(chain.last().is_some_and(|last| reading.time_ms < last.reading.time_ms));
+                    self.counts.late += u64::from(
+                        chain.last().is_some_and(|last| link.reading.time_ms < last.reading.time_ms),
+                    );
                     let inserted = chain.insert(link);
                     self.inserted(inserted, link.payload, device);
                 }
@@ -312,23 +325,26 @@ impl<'a> Derivation<'a> {
 
     /// Remembers the last reading of each device of the batch, where the batch can tell which that is.
     fn remember(&self, memory: &mut LastReadings) {
-        for (seen, known) in self.batch.devices.all.iter().zip(&self.known) {
+        let mut forgotten = Vec::new();
+        let last = |(seen, known): (&Seen, &Known)| {
             let youngest = match known {
-                Known::Last(link) => link,
-                Known::Chain(chain) => match chain.last() {
-                    Some(link) => link,
-                    None => continue,
-                },
+                Known::InOrder(row) => self.batch.readings.reading((*row)? as usize),
+                Known::Chain(chain) => chain.last()?.reading,
             };
-            let youngest = (youngest.reading.time_ms, youngest.reading.counters);
+            let youngest = (youngest.time_ms, youngest.counters);
             match seen.last {
-                Some(last) if last.0 > youngest.0 => memory.put(seen.key, last),
+                Some(last) if last.0 > youngest.0 => Some((seen.key, last)),
                 // A chain that was looked up lacks no reading up to the youngest of the batch.
-                _ if !seen.is_wanted() || youngest.0 <= seen.max_ms => memory.put(seen.key, youngest),
+                _ if !seen.is_wanted() || youngest.0 <= seen.max_ms => Some((seen.key, youngest)),
                 // The nearest reading behind the batch's own, which need not be the last one.
-                _ => memory.forget(seen.key),
+                _ => {
+                    forgotten.push(seen.key);
+                    None
+                }
             }
-        }
+        };
+        memory.put_all(self.batch.devices.all.iter().zip(&self.known).filter_map(last));
+        forgotten.into_iter().for_each(|key| memory.forget(key));
     }
 
     /// The rows of the tables of intervals and of readings.

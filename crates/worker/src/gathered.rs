@@ -15,7 +15,7 @@ use crate::columns::{End, Readings, Rejected, ReportedIntervals};
 use crate::inputs::{Input, Inputs};
 
 /// A batch that comes in parts: the points of a part are in a near cache when they become rows, and then they are done
-/// with. A point takes four times the room of its row, so that a batch of them would be in none.
+/// with. Those of a whole batch would be in none.
 pub struct Gathered<'a> {
     pub(crate) rows: GatheredRows<'a>,
     pub(crate) rejected: Rejected,
@@ -39,7 +39,7 @@ pub(crate) struct GatheredReadings<'a> {
 pub(crate) struct Devices {
     pub all: Vec<Seen>,
     /// The device of each row, which is `NONE` for a row that lacks a counter.
-    pub of_rows: Vec<u32>,
+    of_rows: Vec<u32>,
     /// Where in `all` each device is, by its key.
     at: HashTable<u32>,
     seed: u64,
@@ -53,7 +53,7 @@ pub(crate) struct Seen {
     /// Its last reading, as it was remembered before the batch.
     pub last: Option<Last>,
     /// Any of its rows.
-    row: usize,
+    row: u32,
     /// Earliest and latest time of its readings.
     min_ms: i64,
     pub max_ms: i64,
@@ -129,8 +129,8 @@ impl<'a> Gathered<'a> {
             seen.last = remembered.get(seen.key).copied();
         }
         let around = |seen: &Seen| Around {
-            client_id: readings.client_id(seen.row),
-            device_id: readings.device_id(seen.row),
+            client_id: readings.client_id(seen.row as usize),
+            device_id: readings.device_id(seen.row as usize),
             min_ms: seen.min_ms,
             max_ms: seen.max_ms,
         };
@@ -195,6 +195,7 @@ impl Devices {
             Entry::Vacant(free) => {
                 let at = all.len() as u32;
                 free.insert(at);
+                let row = row as u32;
                 all.push(Seen { key, last: None, row, min_ms: time_ms, max_ms: i64::MIN, is_in_order: true });
                 at
             }
