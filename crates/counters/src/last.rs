@@ -1,6 +1,4 @@
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-
+use hashbrown::HashTable;
 use wattline_model::Counters;
 
 /// The time and the counters of the last reading of a device.
@@ -18,7 +16,41 @@ pub struct LastReadings {
     generation_max: usize,
 }
 
-type Generation = HashMap<u128, Last, BuildHasherDefault<AlreadyHashed>>;
+/// A device in a table: one line of a cache, and not the ends of two.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Known {
+    device: u128,
+    last: Last,
+}
+
+#[derive(Debug, Default)]
+struct Generation(HashTable<Known>);
+
+/// The key is a hash already: half of it is as good a hash as any.
+fn hash(device: u128) -> u64 {
+    device as u64
+}
+
+impl Generation {
+    fn get(&self, device: u128) -> Option<&Last> {
+        self.0.find(hash(device), |known| known.device == device).map(|known| &known.last)
+    }
+
+    fn get_mut(&mut self, device: u128) -> Option<&mut Last> {
+        self.0.find_mut(hash(device), |known| known.device == device).map(|known| &mut known.last)
+    }
+
+    fn insert(&mut self, device: u128, last: Last) {
+        self.0.insert_unique(hash(device), Known { device, last }, |known| hash(known.device));
+    }
+
+    fn remove(&mut self, device: u128) {
+        if let Ok(known) = self.0.find_entry(hash(device), |known| known.device == device) {
+            known.remove();
+        }
+    }
+}
 
 impl LastReadings {
     /// A cache of at least `devices_max / 2` and at most `devices_max` devices once it is full.
@@ -31,16 +63,16 @@ impl LastReadings {
     }
 
     pub fn get(&self, device: u128) -> Option<&Last> {
-        self.young.get(&device).or_else(|| self.old.get(&device))
+        self.young.get(device).or_else(|| self.old.get(device))
     }
 
     pub fn put(&mut self, device: u128, last: Last) {
-        if let Some(known) = self.young.get_mut(&device) {
+        if let Some(known) = self.young.get_mut(device) {
             *known = last;
             return;
         }
-        self.old.remove(&device);
-        if self.young.len() >= self.generation_max {
+        self.old.remove(device);
+        if self.young.0.len() >= self.generation_max {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(device, last);
@@ -58,10 +90,10 @@ impl LastReadings {
             }
             let some = &mut some[..count];
             for (device, _, is_young) in &mut *some {
-                *is_young = self.young.contains_key(device);
+                *is_young = self.young.get(*device).is_some();
             }
             for (device, last, is_young) in &*some {
-                match self.young.get_mut(device).filter(|_| *is_young) {
+                match self.young.get_mut(*device).filter(|_| *is_young) {
                     Some(known) => *known = *last,
                     // Not young when that was looked at, and maybe by now.
                     None => self.put(*device, *last),
@@ -74,42 +106,23 @@ impl LastReadings {
     }
 
     pub fn forget(&mut self, device: u128) {
-        self.young.remove(&device);
-        self.old.remove(&device);
+        self.young.remove(device);
+        self.old.remove(device);
     }
 
     pub fn len(&self) -> usize {
-        self.young.len() + self.old.len()
+        self.young.0.len() + self.old.0.len()
     }
 
     /// What it takes: an entry and a control byte for each slot of both tables, which are an eighth larger
     /// than what they hold without growing.
     pub fn memory_bytes(&self) -> usize {
-        let slots = |generation: &Generation| generation.capacity() * 8 / 7;
-        (slots(&self.young) + slots(&self.old)) * (size_of::<(u128, Last)>() + 1)
+        let slots = |generation: &Generation| generation.0.capacity() * 8 / 7;
+        (slots(&self.young) + slots(&self.old)) * (size_of::<Known>() + 1)
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-/// The key is a hash already: half of it is as good a hash as any.
-#[derive(Clone, Copy, Debug, Default)]
-struct AlreadyHashed(u64);
-
-impl Hasher for AlreadyHashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // Only u128 keys are used; they come by `write_u128`.
-        debug_assert!(bytes.is_empty());
-    }
-
-    fn write_u128(&mut self, key: u128) {
-        self.0 = key as u64;
     }
 }
 
