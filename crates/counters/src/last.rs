@@ -81,26 +81,17 @@ impl LastReadings {
     /// Each as `put` does it, but their waits for memory overlap: a table of many devices is in no cache.
     pub fn put_all(&mut self, mut devices: impl Iterator<Item = (u128, Last)>) {
         const AT_ONCE: usize = 32;
+        let mut some = Vec::with_capacity(AT_ONCE);
         loop {
-            let mut some = [(0, (0, Counters::default()), false); AT_ONCE];
-            let mut count = 0;
-            for (place, (device, last)) in some.iter_mut().zip(devices.by_ref()) {
-                *place = (device, last, false);
-                count += 1;
-            }
-            let some = &mut some[..count];
-            for (device, _, is_young) in &mut *some {
-                *is_young = self.young.get(*device).is_some();
-            }
-            for (device, last, is_young) in &*some {
-                match self.young.get_mut(*device).filter(|_| *is_young) {
-                    Some(known) => *known = *last,
-                    // Not young when that was looked at, and maybe by now.
-                    None => self.put(*device, *last),
-                }
-            }
-            if count < AT_ONCE {
+            some.extend(devices.by_ref().take(AT_ONCE));
+            if some.is_empty() {
                 return;
+            }
+            for (device, _) in &some {
+                std::hint::black_box(self.young.get(*device));
+            }
+            for (device, last) in some.drain(..) {
+                self.put(device, last);
             }
         }
     }

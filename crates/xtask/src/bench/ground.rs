@@ -214,19 +214,13 @@ impl Place {
 
     /// Waits until ClickHouse has so many points.
     pub fn wait_stored(&self, ground: &mut Ground, points: u64) -> anyhow::Result<()> {
-        let stored = self.wait_stored_of_more(ground, points)?;
-        ensure!(stored == points as f64, "{stored} points are stored and {points} were sent");
-        Ok(())
-    }
-
-    /// Waits until ClickHouse has so many points, of more that are there. Returns how many it has.
-    pub fn wait_stored_of_more(&self, ground: &mut Ground, points: u64) -> anyhow::Result<f64> {
         wait_for(&format!("{points} points stored"), STORED_DEADLINE, || {
             ground.stack.check()?;
             // What a process says of itself costs it something: it is asked no more often than by Prometheus.
             std::thread::sleep(Duration::from_secs(1));
             let stored = self.worker_metric("wattline_worker_points_total")?;
-            Ok((stored >= points as f64).then_some(stored))
+            ensure!(stored <= points as f64, "{stored} points are stored and {points} were sent");
+            Ok((stored == points as f64).then_some(()))
         })
     }
 }

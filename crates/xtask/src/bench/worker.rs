@@ -6,23 +6,21 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::figures::{self, least};
+use super::figures::least;
 use super::ground::{Ground, Place};
 use super::replay::Plan;
 use super::row::Row;
 use super::stages;
 
 const DEVICES: u32 = 10_000;
-/// Of 300,000 points each.
+/// Of 300,000 points each: enough that the start, when a worker touches its memory for the first time, is a small part.
 const ROUNDS: usize = 24;
 const ROUNDS_QUICK: usize = 6;
 /// Of which the cheapest counts.
 const TURNS: usize = 2;
 const CPU_US_MAX: f64 = 1.2;
-/// Of the sum of the worker's stages, each alone in a bench, which criterion warms up before it measures. So a worker is
-/// measured from where it has stored this part of its backlog: before, it touches its memory for the first time.
+/// Of the sum of the worker's stages, each alone in a bench.
 const STAGES_TIMES_MAX: f64 = 1.5;
-const WARM_AFTER: f64 = 1.0 / 3.0;
 const PARQUET_BYTES_MAX: f64 = 40.0;
 
 pub fn measure(ground: &mut Ground) -> anyhow::Result<Vec<Row>> {
@@ -37,10 +35,9 @@ pub fn measure(ground: &mut Ground) -> anyhow::Result<Vec<Row>> {
     let stages = Row::new("worker_stages_per_point", least(&stages_us), "µs")
         .note(format!("in criterion; the cheapest of {TURNS}"));
     // The stages are measured on the records of requests that are as large.
-    let warm = large.cpu_when_warm().at_most_times(STAGES_TIMES_MAX, &stages);
-    let whole = large.cpu().related_to(&stages);
+    let cpu = large.cpu().at_most_times(STAGES_TIMES_MAX, &stages);
     let pace = at_pace(ground)?;
-    Ok(vec![whole, warm, stages, small.cpu(), large.parquet()?, small.parquet()?, pace])
+    Ok(vec![cpu, stages, small.cpu(), large.parquet()?, small.parquet()?, pace])
 }
 
 /// Records that wait for a worker.
@@ -48,10 +45,8 @@ struct Backlog {
     place: Place,
     points_per_request: u32,
     points: u64,
-    /// A point's CPU in each worker that has stored it, from its start to its end …
+    /// A point's CPU in each worker that has stored it, from its start to its end.
     us_per_point: Vec<f64>,
-    /// … and from where it is warm.
-    us_per_point_when_warm: Vec<f64>,
 }
 
 impl Backlog {
@@ -72,33 +67,18 @@ impl Backlog {
         drop(client);
         ground.end(&place.gateway())?;
         println!("  {points} points wait in Kafka, {points_per_request} a request");
-        Ok(Backlog {
-            place,
-            points_per_request,
-            points,
-            us_per_point: Vec::new(),
-            us_per_point_when_warm: Vec::new(),
-        })
+        Ok(Backlog { place, points_per_request, points, us_per_point: Vec::new() })
     }
 
     /// One more worker stores all of it.
     fn store(&mut self, ground: &mut Ground) -> anyhow::Result<()> {
         self.place.begin_group(self.us_per_point.len())?;
-        let pid = self.place.start_worker(ground)?;
-        let points = self.points as f64;
-        let cold_points = self.place.wait_stored_of_more(ground, (WARM_AFTER * points) as u64)?;
-        let cold_cpu_s = figures::cpu_s(pid)?;
+        self.place.start_worker(ground)?;
         self.place.wait_stored(ground, self.points)?;
         // Files that are not finished yet are finished as the worker stops.
-        let cpu_s = ground.end(&self.place.worker())?;
-        let us_per_point = cpu_s * 1e6 / points;
-        let when_warm = (cpu_s - cold_cpu_s) * 1e6 / (points - cold_points);
-        println!(
-            "  stored {} a request: {us_per_point:.3} µs a point, {when_warm:.3} when warm",
-            self.points_per_request
-        );
+        let us_per_point = ground.end(&self.place.worker())? * 1e6 / self.points as f64;
+        println!("  stored {} a request: {us_per_point:.2} µs a point", self.points_per_request);
         self.us_per_point.push(us_per_point);
-        self.us_per_point_when_warm.push(when_warm);
         Ok(())
     }
 
@@ -108,12 +88,6 @@ impl Backlog {
             self.points
         );
         self.row("worker_cpu_per_point", least(&self.us_per_point), "µs").at_most(CPU_US_MAX).note(note)
-    }
-
-    fn cpu_when_warm(&self) -> Row {
-        let note = "from where a third of the backlog is stored to the end of the process, as criterion too warms up";
-        let us_per_point = least(&self.us_per_point_when_warm);
-        self.row("worker_cpu_per_point_when_warm", us_per_point, "µs").note(note)
     }
 
     fn parquet(&self) -> anyhow::Result<Row> {
